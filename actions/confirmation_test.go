@@ -94,10 +94,16 @@ func button(h *actionstest.Harness, does string) *chatops.Button {
 // press has a person answer with a button, on a runner.
 func press(h *actionstest.Harness, r *actions.Runner, who chatops.Person, b *chatops.Button) (chatops.Reply, error) {
 	h.Helper()
+	return pressAt(h, r, who, b, h.Now())
+}
+
+// pressAt has a runner handle a press that came in at a time.
+func pressAt(h *actionstest.Harness, r *actions.Runner, who chatops.Person, b *chatops.Button, at time.Time) (chatops.Reply, error) {
+	h.Helper()
 	if b == nil {
 		h.Fatalf("the question has no such button: %s", question(h).Plain())
 	}
-	return confirm.Answers{Confirmer: r.Confirms, Rights: rights{}}.Answer(h.Context(), chatops.Request{ID: "press of " + b.Does + " by " + who.UserID, By: who, Button: b})
+	return confirm.Answers{Confirmer: r.Confirms, Rights: rights{}}.Answer(h.Context(), chatops.Request{ID: "press of " + b.Does + " by " + who.UserID, By: who, Button: b, ReceivedAt: at})
 }
 
 // mustPress has a person answer, and checks what the person is told.
@@ -170,6 +176,20 @@ func TestConfirmation(t *testing.T) {
 				mustPress(h, ada, b, "You are too late: nobody confirmed it within 2h, and deploy is not played")
 				h.WorkOff()
 				mustPress(h, ada, b, "You are too late")
+			},
+			result: event.ResultSkipped, reason: "nobody confirmed it in #deploys within 2h",
+			question: []string{"Expired: nobody confirmed it within 2h"},
+		},
+		{
+			name: "in time, and handled after the end was recorded", then: func(h *actionstest.Harness) {
+				b, at := button(h, chatops.ButtonConfirm), h.Now()
+				h.Clock.Advance(3 * time.Hour)
+				h.WorkOff()
+				reply, err := pressAt(h, h.Runner, ada, b, at)
+				if err != nil {
+					h.Fatal(err)
+				}
+				actionstest.Has(h.T, reply.Text, "You pressed the button in time, at 12:00 UTC, but it was handled only after the time to answer had ended: deploy is not played")
 			},
 			result: event.ResultSkipped, reason: "nobody confirmed it in #deploys within 2h",
 			question: []string{"Expired: nobody confirmed it within 2h"},
@@ -359,6 +379,65 @@ func TestAJobIsAskedAboutOnce(t *testing.T) {
 	actionstest.Has(t, h.Outcomes()[1].Reason, "people are asked already whether it is to be played")
 }
 
+// A press counts from when it came in, however late it is handled: the decision waits for one
+// that is in the queue.
+func TestAPressThatIsHandledLate(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		after  time.Duration // from the question to the press
+		by     chatops.Person
+		result string
+		reason string
+		says   string
+	}{
+		{"in time", 2*time.Hour - time.Minute, actionstest.Ada, event.ResultDone, "confirmed by Ada in Slack", "You have confirmed it"},
+		{"by somebody who may not", 2*time.Hour - time.Minute, guest, event.ResultSkipped, "nobody confirmed it in #deploys within 2h", "Guests may not play jobs"},
+		{"too late", 2*time.Hour + time.Second, actionstest.Ada, event.ResultSkipped, "nobody confirmed it in #deploys within 2h", "You are too late"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			down := false
+			h := actionstest.New(t, confirmRules)
+			h.Rights = actionstest.Rights(func(p chatops.Person, to chatops.Target, does string) (string, error) {
+				return rights{down: down}.MayOn(t.Context(), p, to, does)
+			})
+			h.Start(actionstest.NewFuse(-1))
+			manualJob(h)
+			h.Pass(10*time.Second, time.Second)
+			b := button(h, chatops.ButtonConfirm)
+			h.Clock.Advance(c.after)
+			down = true // what is requested waits
+			r := h.Request(chatops.Request{By: c.by, Button: b})
+			h.Pass(90*time.Second, time.Second)
+			if n := len(h.Replies(r)); n != 0 {
+				t.Fatalf("%d replies while the rights are not known", n)
+			}
+			down = false
+			h.WorkOff()
+			plays := 0
+			if c.result == event.ResultDone {
+				plays = 1
+			}
+			h.WantOutcome(c.result, c.reason, "/play", plays)
+			h.WantReplies(r, c.says)
+		})
+	}
+}
+
+// The name of a person is stored in bounded length.
+func TestALongNameInAnAnswer(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, confirmRules)
+	manualJob(h)
+	h.Pass(10*time.Second, time.Second)
+	mustPress(h, chatops.Person{UserID: ada.UserID, Name: strings.Repeat("Ada ", 1000)}, button(h, chatops.ButtonReject), "You have rejected it")
+	h.WorkOff()
+	if n := len(h.Only().By.Name); n == 0 || n > 100 {
+		t.Errorf("the name has %d bytes", n)
+	}
+}
+
 // An error of the rights is neither an answer nor a refusal.
 func TestAnAnswerWithoutRightsIsTriedAgain(t *testing.T) {
 	t.Parallel()
@@ -366,7 +445,7 @@ func TestAnAnswerWithoutRightsIsTriedAgain(t *testing.T) {
 	manualJob(h)
 	h.Pass(10*time.Second, time.Second)
 	answers := confirm.Answers{Confirmer: h.Runner.Confirms, Rights: rights{down: true}}
-	reply, err := answers.Answer(h.Context(), chatops.Request{ID: "1", By: ada, Button: button(h, chatops.ButtonConfirm)})
+	reply, err := answers.Answer(h.Context(), chatops.Request{ID: "1", By: ada, Button: button(h, chatops.ButtonConfirm), ReceivedAt: h.Now()})
 	if err == nil || reply.Text != "" {
 		t.Errorf("replied %q, error %v", reply.Text, err)
 	}

@@ -272,14 +272,12 @@ func TestConfirmOfSeveralRules(t *testing.T) {
 		{"the second", []string{plain, confirmed}, "#releases 4h"},
 		{"both", []string{plain, confirmed, elsewhere}, "#releases 4h"},
 	} {
-		text := "version: 1\nrules:\n"
+		var text strings.Builder
+		text.WriteString("version: 1\nrules:\n")
 		for i, play := range c.plays {
-			text += fmt.Sprintf("  - {name: r%d, on: pipeline, actions: [play: {%s}]}\n", i, play)
+			fmt.Fprintf(&text, "  - {name: r%d, on: pipeline, actions: [play: {%s}]}\n", i, play)
 		}
-		rs, err := rulefile.Load(rulefile.Options{}, rulefile.Source{Name: "r.yaml", Data: []byte(text)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		rs := load(t, text.String())
 		decisions, errs := rs.Evaluate(t.Context(), fixture.PipelineEvent(), &facts{})
 		if len(errs) > 0 || len(decisions) != 1 {
 			t.Fatalf("%s: decisions %v, %v", c.name, decisions, errs)
@@ -290,6 +288,20 @@ func TestConfirmOfSeveralRules(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: confirmed in %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestConfirmNowhere checks that a play which must be confirmed in a channel whose name
+// comes to nothing is not played unasked: its rule fails.
+func TestConfirmNowhere(t *testing.T) {
+	for _, channel := range []string{"{{ merge_request.title }}", "#{{ merge_request.title }}", "{{ '   ' }}", "{{ pipeline.variables['CHANNEL'] }}"} {
+		rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: pipeline, actions: [play: {jobs: [deploy-production], confirm: %q}]}]\n", channel))
+		e := fixture.PipelineEvent()
+		e.MergeRequest.Title, e.Pipeline.Variables = "", nil
+		decisions, errs := rs.Evaluate(t.Context(), e, &facts{})
+		if len(decisions) != 0 || len(errs) != 1 {
+			t.Errorf("%s: decisions %+v, errors %v", channel, decisions, errs)
 		}
 	}
 }

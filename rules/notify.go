@@ -112,6 +112,8 @@ func channelName(value string) string {
 
 // Notices returns the messages that the rules of the outcome's decision send
 // about the outcome, one for each address, and about the turns of its states.
+// What several entries send to one address is the notice of the first, which
+// mentions all whom they mention, and is not held if one of them does not hold it.
 // Each value in a rendered text is passed through the function that escape
 // returns for the address. If a text can't be rendered, the error is returned
 // and the notice has the rule files' template in its place, else the default
@@ -143,9 +145,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 				errs = append(errs, &RuleError{r.Name, "channel", err})
 			}
 			if i := slices.IndexFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == state.Subject }); i >= 0 {
-				if !slices.Contains(notices[i].Rules, r.Name) {
-					notices[i].Rules = append(notices[i].Rules, r.Name)
-				}
+				n.join(&notices[i], r.Name, o.Result)
 				continue
 			}
 			notice := event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Language: n.Language, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group}
@@ -154,6 +154,21 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 		}
 	}
 	return notices, errs
+}
+
+// join has a notice to the entry's address also be that of the entry, which is of a rule.
+func (n Notify) join(to *event.Notice, rule, result string) {
+	if !slices.Contains(to.Rules, rule) {
+		to.Rules = append(to.Rules, rule)
+	}
+	for _, who := range n.Mention {
+		if !slices.Contains(to.Mention, who) {
+			to.Mention = append(slices.Clip(to.Mention), who) // it may be that of a rule
+		}
+	}
+	if n.Quiet.of(result).From == "" {
+		to.Quiet = event.Quiet{}
+	}
 }
 
 // Notifies reports whether there are Notices of the outcome, or may be: whether its states

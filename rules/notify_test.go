@@ -145,6 +145,42 @@ rules:
 	}
 }
 
+// TestEntriesOfOneAddress: what several entries and rules send to one address is one notice,
+// which mentions all whom they mention and waits only if all of them do.
+func TestEntriesOfOneAddress(t *testing.T) {
+	rs := load(t, `
+version: 1
+defaults:
+  channel: "#ci"
+  quiet: {from: "20:00", to: "07:00", except: [failed]}
+rules:
+  - name: first
+    on: job
+    notify: [{when: [done, gave_up, failed], text: first, mention: [author, "@oncall"]}, {when: [done], channel: "#{{ pipeline.ref }}", text: second, mention: ["@oncall", triggerer], language: zh}]
+  - {name: loud, on: job, notify: [{when: [gave_up], mention: [U0000000001, author], quiet: false}]}
+`)
+	hours := event.Quiet{From: "20:00", To: "07:00", Timezone: "UTC"}
+	both := []string{"first", "loud"}
+	for _, c := range []struct {
+		result string
+		want   event.Notice
+	}{
+		{event.ResultDone, event.Notice{Rules: both[:1], Mention: []string{"author", "@oncall", "triggerer"}, Quiet: hours}},
+		{event.ResultGaveUp, event.Notice{Rules: both, Mention: []string{"author", "@oncall", "U0000000001"}}},
+		{event.ResultFailed, event.Notice{Rules: both[:1], Mention: []string{"author", "@oncall"}}},
+	} {
+		o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "first", AlsoWantedBy: []string{"loud"}}, Result: c.result}
+		o.Pipeline.Ref = "ci"
+		c.want.Address, c.want.Text = slack("#ci"), "first"
+		for range 2 { // the rules stay as they are
+			got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(strings.Clone))
+			if diff := cmp.Diff([]event.Notice{c.want}, got, butGroup); diff != "" || errs != nil {
+				t.Errorf("%s (-want +got):\n%s%v", c.result, diff, errs)
+			}
+		}
+	}
+}
+
 // butGroup compares notices but for how they are gathered, which is a default of all.
 var butGroup = cmpopts.IgnoreFields(event.Notice{}, "Group")
 

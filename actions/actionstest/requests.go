@@ -32,6 +32,14 @@ func (r Rights) MayOn(_ context.Context, p chatops.Person, to chatops.Target, do
 	return r(p, to, does)
 }
 
+// Outsider implements requests.Rights: Eve is one.
+func (r Rights) Outsider(_ context.Context, p chatops.Person) (string, error) {
+	if p == Eve {
+		return "Guests may not do this.", nil
+	}
+	return "", nil
+}
+
 // Everybody may do everything.
 func Everybody(chatops.Person, chatops.Target, string) (refusal string, err error) { return "", nil }
 
@@ -62,10 +70,11 @@ func (noDeliveries) Deliveries(context.Context, func(*event.Delivery) bool, time
 	return nil, "", nil
 }
 
-// Ada and Bob use Slack.
+// Ada, Bob and Eve use Slack; Eve is a guest there.
 var (
 	Ada = chatops.Person{UserID: "U0000000011", TeamID: slacktest.TeamID, Name: "Ada"}
 	Bob = chatops.Person{UserID: "U0000000012", TeamID: slacktest.TeamID, Name: "Bob"}
+	Eve = chatops.Person{UserID: "U0000000013", TeamID: slacktest.TeamID, Name: "Eve"}
 )
 
 // Press has a person press the button that does something in the last message that has

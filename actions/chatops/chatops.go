@@ -23,10 +23,9 @@ type Request struct {
 
 // Person is a user in Slack. What Slack's requests lack is empty.
 type Person struct {
-	UserID string `json:"user_id"`         // U… or W…
-	TeamID string `json:"team_id"`         // of the workspace, T…
-	Name   string `json:"name,omitzero"`   // for people to read
-	Locale string `json:"locale,omitzero"` // such as zh-CN
+	UserID string `json:"user_id"`       // U… or W…
+	TeamID string `json:"team_id"`       // of the workspace, T…
+	Name   string `json:"name,omitzero"` // for people to read
 }
 
 // Place is where in Slack a request was made.
@@ -73,12 +72,15 @@ type Reply struct {
 	Public bool   // to all in the channel; else only to the person
 }
 
-// Target is what a request of a person is about, as far as rights depend on it. What is
-// not known is empty, and limits nothing.
+// Target is what a request of a person is about, as far as rights depend on it.
 type Target struct {
 	Project     int64  // 0: no single one
 	Ref         string // of the pipeline
 	Tag         bool   // the Ref is a tag
 	Environment string // that the job deploys to
-	Owner       int64  // the id in GitLab of the user who started the job
+	Tier        string // of the environment, such as production; "": not known
+	// NoEnvironment is set if the job is known to deploy to none. Without it and an
+	// Environment, it may deploy to any: GitLab's API does not tell that.
+	NoEnvironment bool
+	Owner         int64 // the id in GitLab of the user who started the job; 0: not known
 }

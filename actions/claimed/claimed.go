@@ -59,10 +59,10 @@ type Key struct {
 
 // Record is a record while this worker has it claimed.
 type Record struct {
-	state  State
-	key    Key
-	owner  string // of the claim; another one each time
-	loaded []byte // as it was read
+	state State
+	key   Key
+	owner string // of the claim; another one each time
+	known []byte // as it was read or saved last
 }
 
 // Do calls do while this worker has the record claimed. If its error declares, by a method
@@ -107,7 +107,7 @@ func (r *Record) Renew(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return &StoreError{err}
-	case !bytes.Equal(value, r.loaded):
+	case !bytes.Equal(value, r.known):
 		return ErrBusy
 	}
 	return nil
@@ -119,7 +119,7 @@ func (r *Record) Load(ctx context.Context, into any) error {
 	if err != nil {
 		return &StoreError{err}
 	}
-	if r.loaded = value; value == nil {
+	if r.known = value; value == nil {
 		return nil
 	}
 	if err := json.Unmarshal(value, into); err != nil {
@@ -137,5 +137,6 @@ func (r *Record) Save(ctx context.Context, record any) error {
 	if err != nil {
 		return &StoreError{err}
 	}
+	r.known = value
 	return nil
 }

@@ -54,6 +54,9 @@ func TestDo(t *testing.T) {
 	}); !errors.Is(err, claimed.ErrBusy) {
 		t.Errorf("after the claim expired and another worker wrote the record: %v", err)
 	}
+	if err := do(func(r *claimed.Record) error { return errors.Join(add(r), r.Renew(t.Context())) }); err != nil {
+		t.Errorf("after this worker wrote the record itself: %v", err)
+	}
 	if err := do(func(*claimed.Record) error { return unsureError{} }); !errors.Is(err, unsureError{}) {
 		t.Error(err)
 	}
@@ -63,8 +66,8 @@ func TestDo(t *testing.T) {
 	clock.Advance(key.ClaimFor)
 	if err := do(func(r *claimed.Record) error {
 		n := 0
-		if err := r.Load(t.Context(), &n); err != nil || n != 3 {
-			t.Errorf("the record has %d, %v, want 3", n, err)
+		if err := r.Load(t.Context(), &n); err != nil || n != 4 {
+			t.Errorf("the record has %d, %v, want 4", n, err)
 		}
 		return r.Save(t.Context(), "no number")
 	}); err != nil {

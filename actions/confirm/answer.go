@@ -9,8 +9,12 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
+
+// maxName bounds the name of a person, in bytes.
+const maxName = 80
 
 // Rights says what people may do.
 type Rights interface {
@@ -28,7 +32,9 @@ type Answers struct {
 // Answer takes the answer of a request with ButtonConfirm or ButtonReject, and returns what
 // the person is told. Who may play the job may answer. The first answer counts, however
 // many people answer at the same time; a repetition of the same request gets the same
-// reply. An error means that the request is handled again later.
+// reply. It is in time if the request came in in time, however late that is handled, unless
+// the end of the time was recorded before. An error means that the request is handled again
+// later.
 func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, error) {
 	entry, err := a.Journal.Entry(ctx, r.Button.Of)
 	if err != nil {
@@ -37,14 +43,14 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if entry == nil {
 		return say("This question is not known any more."), nil
 	}
-	var asked struct {
+	var waiting struct {
 		event.Outcome
 		Try int `json:"try"`
 	}
-	if err := json.Unmarshal(entry.Body, &asked); err != nil {
+	if err := json.Unmarshal(entry.Body, &waiting); err != nil {
 		return chatops.Reply{}, fmt.Errorf("journal entry %s: %w", entry.ID, err)
 	}
-	o := asked.Outcome
+	o := waiting.Outcome
 	if o.Action.Confirm == "" {
 		return say("Nobody needs to confirm this."), nil
 	}
@@ -65,17 +71,18 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	case o.Result != "" && o.Result != event.ResultDeferred:
 		return a.over(ctx, o)
 	}
-	late, err := a.late(ctx, o.Decision)
+	asked, err := a.asked(ctx, o.ID)
 	if err != nil {
 		return chatops.Reply{}, err
 	}
-	if late {
-		return reply(o, event.Answer{Expired: true}, r), nil
+	// Without asked.At, the message is there, and its record about to end.
+	if end := deadline(o.Decision, asked); !asked.At.IsZero() && r.ReceivedAt.After(end) {
+		return reply(o, event.Answer{Expired: true, At: end}, r), nil
 	}
-	first, err := a.put(ctx, Record{Decision: o.Decision, Try: asked.Try, Request: r.ID, Answer: event.Answer{
+	first, err := a.put(ctx, Record{Decision: o.Decision, Try: waiting.Try, Request: r.ID, Answer: event.Answer{
 		Confirmed: r.Button.Does == chatops.ButtonConfirm,
-		By:        event.Requester{Name: r.By.Name, UserID: r.By.UserID},
-		At:        a.Now().UTC(),
+		By:        event.Requester{Name: words.Plain.Text(r.By.Name, maxName), UserID: words.Plain.Text(r.By.UserID, maxName)},
+		At:        r.ReceivedAt.UTC(),
 	}})
 	if err != nil {
 		return chatops.Reply{}, err
@@ -84,15 +91,6 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 		a.Log.Info("a question was answered", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "decision", o.ID, "by", by(first.Answer), "result", result(first.Answer))...)
 	}
 	return reply(o, first.Answer, r), nil
-}
-
-// late reports whether the time to answer has passed.
-func (a Answers) late(ctx context.Context, d event.Decision) (bool, error) {
-	asked, err := a.asked(ctx, d.ID)
-	if err != nil || asked.At.IsZero() { // the message is there, and its record about to end
-		return false, err
-	}
-	return a.Now().After(deadline(d, asked)), nil
 }
 
 // over replies that the decision has ended, and has the question say so, which it does not
@@ -114,6 +112,8 @@ func reply(o event.Outcome, first event.Answer, r chatops.Request) chatops.Reply
 	switch {
 	case !first.Given():
 		return say("Somebody has dropped the first answer from the queue: this question can't be answered any more.")
+	case first.Expired && !r.ReceivedAt.After(first.At):
+		return say("You pressed the button in time, at %s, but it was handled only after the time to answer had ended: %s is not played.", r.ReceivedAt.UTC().Format("15:04 MST"), job)
 	case first.Expired:
 		return say("You are too late: nobody confirmed it within %s, and %s is not played.", event.Coarse(time.Duration(o.Action.ConfirmWithin)), job)
 	case first.By.UserID != r.By.UserID:

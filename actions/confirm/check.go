@@ -2,9 +2,11 @@ package confirm
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -98,14 +100,22 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 		check.Reason = check.Waits.Reason
 		return check, nil
 	}
-	first, err := c.put(ctx, Record{Decision: d, Try: try, Answer: event.Answer{Expired: true, At: c.Now().UTC()}})
+	pressed, err := c.pressed(ctx, d, end)
+	switch {
+	case err != nil:
+		return Check{}, err
+	case pressed:
+		return deferred(min(max(minAskedCheck, c.Now().Sub(end)/10), maxAskedCheck), "the answer of a person waits in the queue"), nil
+	}
+	expired := event.Answer{Expired: true, At: end}
+	first, err := c.put(ctx, Record{Decision: d, Try: try, Answer: expired})
 	switch {
 	case err != nil:
 		return Check{}, err
 	case first.Answer.Given() && !first.Answer.Expired: // in time: it is stored soon
 		return deferred(minAskedCheck, "the answer of a person is being stored"), nil
 	}
-	p.answer = event.Answer{Expired: true}
+	p.answer = expired
 	return answered(d, p.answer), nil
 }
 
@@ -132,6 +142,51 @@ func (c *Confirmer) posted(ctx context.Context, d event.Decision) (asked event.A
 	}
 	asked, err = c.asked(ctx, d.ID) // it may have been posted meanwhile
 	return asked, asked == (event.Asked{}), err
+}
+
+// Bounds of the search of the queue, which has the records in the order in which they come
+// due: a request that is tried again does so within maxRequestWait. Of a queue in which more
+// than maxSearched records come before it, the end of the time is recorded first.
+const (
+	maxRequestWait = 30 * time.Minute
+	maxSearched    = 10_000
+	searchPage     = 1000
+)
+
+// answers reports whether a request is that of a button of the question of a decision.
+func answers(r chatops.Request, d event.Decision) bool {
+	return r.Button != nil && r.Button.Of == d.ID && (r.Button.Does == chatops.ButtonConfirm || r.Button.Does == chatops.ButtonReject)
+}
+
+// pressed reports whether the queue has a press of a button of the question of a decision
+// that came in before end.
+func (c *Confirmer) pressed(ctx context.Context, d event.Decision, end time.Time) (bool, error) {
+	for cursor, searched := "", 0; searched < maxSearched; {
+		page, next, err := c.Queue.Records(ctx, cursor, searchPage)
+		if err != nil {
+			return false, err
+		}
+		for _, queued := range page {
+			if queued.Next().Sub(c.Now()) > maxRequestWait {
+				return false, nil
+			}
+			if queued.Kind != chatops.RecordKind {
+				continue
+			}
+			var r chatops.Request
+			if err := json.Unmarshal(queued.Body, &r); err != nil {
+				continue // its worker says so
+			}
+			if answers(r, d) && !r.ReceivedAt.After(end) {
+				return true, nil
+			}
+		}
+		if searched += len(page); next == "" {
+			return false, nil
+		}
+		cursor = next
+	}
+	return false, nil
 }
 
 // End names in the outcome of a decision who has answered, and adds to the changes that its

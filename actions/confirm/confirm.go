@@ -41,6 +41,7 @@ type Queue interface {
 	notify.Queue
 	Hasten(ctx context.Context, id string) error
 	Find(ctx context.Context, id string) (*store.QueuedRecord, *store.DeadRecord, error)
+	Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error)
 }
 
 // Guard is the state that replicas share.

@@ -3,6 +3,7 @@ package gitlab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"net/http"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/endpoint"
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/gitlabjson"
 )
 
 // Project is a project as the API has it.
@@ -95,6 +97,30 @@ func (c *Client) GroupProjects(ctx context.Context, group string) iter.Seq2[Proj
 			IncludeSubGroups: gl.Ptr(true), WithShared: gl.Ptr(false), Archived: gl.Ptr(false), Simple: gl.Ptr(true),
 		},
 	})
+}
+
+// Group is a group of projects.
+type Group struct {
+	ID   int64
+	Path string // the full one
+}
+
+// ProjectGroups lists the groups that a project is in, the outer ones included; none for a
+// project of a user (doc/api/projects.md).
+func (c *Client) ProjectGroups(ctx context.Context, project int64) (all []Group, err error) {
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.ProjectGroups, Path: fmt.Sprintf("projects/%d/groups", project), Params: &gl.ListOptions{PerPage: perPage}}
+	for g, err := range rest.List[groupJSON](ctx, c.Client, r) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Group{int64(g.ID), g.FullPath})
+	}
+	return all, nil
+}
+
+type groupJSON struct {
+	ID       gitlabjson.Int `json:"id"`
+	FullPath string         `json:"full_path"`
 }
 
 // projects lists the projects of all pages of r.

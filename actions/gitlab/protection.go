@@ -44,27 +44,32 @@ func (p Protection) Allows(user int64, role Role) (allows, certain bool) {
 // ProtectedBranches lists the protected branches of a project, those of its groups
 // included (doc/api/protected_branches.md).
 func (c *Client) ProtectedBranches(ctx context.Context, project int64) ([]Protection, error) {
-	return c.protections(ctx, project, endpoint.ProtectedBranches)
+	return c.protections(ctx, fmt.Sprintf("projects/%d/protected_branches", project), endpoint.ProtectedBranches)
 }
 
 // ProtectedTags lists the protected tags of a project, and who may create them
 // (doc/api/protected_tags.md).
 func (c *Client) ProtectedTags(ctx context.Context, project int64) ([]Protection, error) {
-	return c.protections(ctx, project, endpoint.ProtectedTags)
+	return c.protections(ctx, fmt.Sprintf("projects/%d/protected_tags", project), endpoint.ProtectedTags)
 }
 
 // ProtectedEnvironments lists the protected environments of a project, which exist in
 // GitLab Premium and Ultimate, without those of its groups
 // (doc/api/protected_environments.md).
 func (c *Client) ProtectedEnvironments(ctx context.Context, project int64) ([]Protection, error) {
-	return c.protections(ctx, project, endpoint.ProtectedEnvironments)
+	return c.protections(ctx, fmt.Sprintf("projects/%d/protected_environments", project), endpoint.ProtectedEnvironments)
 }
 
-// protections lists what an endpoint, which is named like its path, says to be protected.
-func (c *Client) protections(ctx context.Context, project int64, endpoint string) (all []Protection, err error) {
-	r := rest.Request{
-		Method: http.MethodGet, Endpoint: endpoint, Path: fmt.Sprintf("projects/%d/%s", project, endpoint), Params: &gl.ListOptions{PerPage: perPage},
-	}
+// GroupProtectedEnvironments lists the environments that a group protects in all projects
+// below it, in GitLab Premium and Ultimate: their names are tiers, such as production, and
+// their roles those of members of the group (doc/api/group_protected_environments.md).
+func (c *Client) GroupProtectedEnvironments(ctx context.Context, group int64) ([]Protection, error) {
+	return c.protections(ctx, fmt.Sprintf("groups/%d/protected_environments", group), endpoint.GroupProtectedEnvironments)
+}
+
+// protections lists what an endpoint says to be protected.
+func (c *Client) protections(ctx context.Context, path, endpoint string) (all []Protection, err error) {
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint, Path: path, Params: &gl.ListOptions{PerPage: perPage}}
 	for item, err := range rest.List[protectionJSON](ctx, c.Client, r) {
 		if err != nil {
 			return nil, err

@@ -24,6 +24,12 @@ func TestProtections(t *testing.T) {
 				{"name": "release/*", "push_access_levels": [{"access_level": 40, "user_id": 99}, {"access_level": 40, "deploy_key_id": 3}], "merge_access_levels": [{"access_level": 30, "group_id": 5}]}]`)
 		case "/api/v4/projects/7/protected_environments":
 			fmt.Fprint(w, `[{"name": "production", "deploy_access_levels": [{"access_level": null, "group_id": 5}]}, {"name": "staging", "deploy_access_levels": []}]`)
+		case "/api/v4/projects/7/groups":
+			fmt.Fprint(w, `[{"id": 5, "full_path": "platform"}]`)
+		case "/api/v4/groups/5/protected_environments":
+			fmt.Fprint(w, `[{"name": "production", "deploy_access_levels": [{"access_level": 40, "user_id": null, "group_id": null}]}]`)
+		case "/api/v4/groups/5/members/all/99":
+			fmt.Fprint(w, `{"id": 99, "state": "active", "access_level": 30}`)
 		default:
 			http.NotFound(w, r)
 		}
@@ -40,6 +46,17 @@ func TestProtections(t *testing.T) {
 	environments, err := client.ProtectedEnvironments(t.Context(), 7)
 	if diff := cmp.Diff([]gitlab.Protection{{Name: "production", Groups: true}, {Name: "staging"}}, environments); diff != "" || err != nil {
 		t.Fatalf("%v, environments (-want +got):\n%s", err, diff)
+	}
+	groups, err := client.ProjectGroups(t.Context(), 7)
+	if diff := cmp.Diff([]gitlab.Group{{ID: 5, Path: "platform"}}, groups); diff != "" || err != nil {
+		t.Fatalf("%v, groups (-want +got):\n%s", err, diff)
+	}
+	tiers, err := client.GroupProtectedEnvironments(t.Context(), 5)
+	if diff := cmp.Diff([]gitlab.Protection{{Name: "production", Roles: []gitlab.Role{gitlab.Maintainer}}}, tiers); diff != "" || err != nil {
+		t.Fatalf("%v, tiers (-want +got):\n%s", err, diff)
+	}
+	if role, err := client.GroupMemberRole(t.Context(), 5, 99); role != gitlab.Developer || err != nil {
+		t.Fatalf("role in the group: %s, %v", role, err)
 	}
 	for _, c := range []struct {
 		what            gitlab.Protection

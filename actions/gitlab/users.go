@@ -71,7 +71,16 @@ type profileJSON struct {
 // through a group that was invited (doc/api/project_members.md); NoRole for one who is no
 // member or is not active.
 func (c *Client) MemberRole(ctx context.Context, project, user int64) (Role, error) {
-	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint.Member, Path: fmt.Sprintf("projects/%d/members/all/%d", project, user)}
+	return c.role(ctx, fmt.Sprintf("projects/%d/members/all/%d", project, user), endpoint.Member, user)
+}
+
+// GroupMemberRole is MemberRole for a group (doc/api/group_members.md).
+func (c *Client) GroupMemberRole(ctx context.Context, group, user int64) (Role, error) {
+	return c.role(ctx, fmt.Sprintf("groups/%d/members/all/%d", group, user), endpoint.GroupMember, user)
+}
+
+func (c *Client) role(ctx context.Context, path, endpoint string, user int64) (Role, error) {
+	r := rest.Request{Method: http.MethodGet, Endpoint: endpoint, Path: path}
 	answer, resp, err := rest.Call(ctx, c.Client, r, memberJSON{})
 	switch {
 	case apierror.IsNotFound(err):

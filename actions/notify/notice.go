@@ -51,8 +51,8 @@ const (
 	claimFor = 30 * time.Second
 	// claimRetry is how long a notice waits while another one has that claim.
 	claimRetry = time.Second
-	// maxTurnRetry bounds how long a notice of a state's turn waits between two looks
-	// whether the one before it was sent.
+	// maxTurnRetry bounds how long an outcome or a notice waits between two looks whether the
+	// one before it, of the same state, has ended.
 	maxTurnRetry = 30 * time.Second
 )
 
@@ -71,16 +71,18 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	return n.unblock(ctx, rec, func(counts []store.Value) error {
+	return n.unblock(ctx, rec, func(c store.Changes) error {
 		if !rec.journalled() {
 			values, err := rec.values()
 			if err != nil {
 				return err
 			}
-			return l.DoneWith(ctx, store.Changes{Values: append(counts, values...)})
+			c.Values = append(c.Values, values...)
+			return l.DoneWith(ctx, c)
 		}
 		return n.inJournal(ctx, l.ID(), rec, *rec.Ended, func(amend []store.Entry) error {
-			return l.DoneWith(ctx, store.Changes{Values: counts, Amend: amend})
+			c.Amend = amend
+			return l.DoneWith(ctx, c)
 		})
 	})
 }
@@ -186,9 +188,14 @@ func (n *Notifier) inTurn(ctx context.Context, l *worker.Lease, rec NoticeRecord
 	}
 	queued, err := n.Queue.Queued(ctx, rec.After)
 	if err == nil && queued {
-		err = &worker.LaterError{Err: errors.New("the notice of the state's turn before this one has not been sent"), After: min(worker.Backoff(nil, l.Tries())/8, maxTurnRetry)}
+		err = &worker.LaterError{Err: errors.New("the notice of the state's turn before this one has not been sent"), After: turnRetry(l)}
 	}
 	return err
+}
+
+// turnRetry is how long a record waits until it looks again whether it is its turn.
+func turnRetry(l *worker.Lease) time.Duration {
+	return min(worker.Backoff(nil, l.Tries())/8, maxTurnRetry)
 }
 
 // journalled reports whether the notice is in the journal. In the place of a deferred

@@ -90,7 +90,11 @@ func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Ou
 	if err := n.addRequested(ctx, l, o); err != nil {
 		return err
 	}
-	defer n.lockStates(o)()
+	unlock := n.lockStates(o)
+	if unlock == nil {
+		return &worker.LaterError{Err: errors.New("another outcome sets the same state"), After: turnRetry(l)}
+	}
+	defer unlock()
 	for range maxStateTries {
 		o := o
 		states, err := n.readStates(ctx, &o)

@@ -29,7 +29,9 @@ import (
 // An outcome's states are read, its notices rendered, and then, in one step, the states
 // saved and the notices queued. That step fails if a state has changed since it was read,
 // on whichever replica; then all of it is repeated. So a turn is neither lost nor
-// notified of twice. Within a process, the outcomes of one state take turns.
+// notified of twice. Within a process, the outcomes of one state take turns, so that the
+// job logs in their texts are read once: one whose turn it is not is due again soon, and
+// keeps no capacity meanwhile.
 
 // stateTTL is how long the store keeps a state after the last event that set it.
 const stateTTL = 30 * 24 * time.Hour
@@ -142,16 +144,19 @@ type savedState struct {
 	turned bool
 }
 
-// lockStates has the outcomes of a rule in a project wait for each other while they set
-// states. Replicas don't wait: one of them finds the state changed.
+// lockStates has the outcomes of a rule for a ref, which set the same states, take turns;
+// unlock is nil while it is the turn of another one. Replicas don't take turns: one of them
+// finds the state changed.
 func (n *Notifier) lockStates(o event.Outcome) (unlock func()) {
 	if len(o.States) == 0 {
 		return func() {}
 	}
 	h := fnv.New32a()
-	_, _ = fmt.Fprintf(h, "%s %d", o.Rule, o.Project.ID) // never fails
+	_, _ = fmt.Fprintf(h, "%s %s %d %s", o.Rule, o.Meta.Instance, o.Project.ID, stateRef(o.Event)) // never fails
 	lock := &n.stateLocks[h.Sum32()%uint32(len(n.stateLocks))]
-	lock.Lock()
+	if !lock.TryLock() {
+		return nil
+	}
 	return lock.Unlock
 }
 

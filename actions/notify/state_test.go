@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const redRules = `
@@ -50,6 +51,7 @@ type stateRig struct {
 	clock    *storetest.Clock
 	db       store.Store
 	rules    *rules.Rules
+	facts    expression.Facts
 	receiver *recorder
 	pool     *worker.Pool
 	outcomes int
@@ -123,9 +125,9 @@ func (g *stateRig) replica(queue store.Store, guard notify.Guard) *worker.Pool {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	n := notify.New(notify.Config{
 		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: guard, Now: g.clock.Now}, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: g.receiver}), Rules: func() *rules.Rules { return g.rules },
-		Facts: func() expression.Facts { return nil }, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
+		Facts: func() expression.Facts { return g.facts }, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
 	})
-	return worker.New(worker.Config{Queue: queue, Log: log, Workers: 1, SlowLane: 1, Handlers: map[string]worker.Handler{
+	return worker.New(worker.Config{Queue: queue, Log: log, Workers: 1, SlowLane: 2, Handlers: map[string]worker.Handler{
 		event.RecordOutcome: worker.JSON(n.Handle), event.RecordNotice: worker.JSON(n.HandleNotice), event.RecordDigest: worker.JSON(n.HandleDigest),
 	}})
 }
@@ -499,4 +501,56 @@ func (f *failingGuard) Get(ctx context.Context, key string) ([]byte, error) {
 
 func (*recorder) Message(_ context.Context, o event.Outcome, n event.Notice) (id string, begun bool, err error) {
 	return o.ID + n.Subject, false, nil
+}
+
+// slowLog is a GitLab that answers a request for a job log when it is released.
+type slowLog struct {
+	expression.Facts
+	asked, release chan struct{}
+}
+
+func (s *slowLog) Log(context.Context, event.Event) (string, error) {
+	close(s.asked)
+	<-s.release
+	return "boom", nil
+}
+
+// TestASlowTextOfAState: while a job log is read for the text of a state's turn, the other
+// outcomes of the state wait in the queue, and those of other refs do not wait.
+func TestASlowTextOfAState(t *testing.T) {
+	t.Parallel()
+	g := newStateRig(t, t.TempDir(), `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - {name: red, on: job, notify: [{state: job.status == "failed", text: "{{ pipeline.id }} red {{ job.id == 1 ? log_excerpt() : '' }}", resolved: "{{ pipeline.id }} green"}]}
+`)
+	slow := &slowLog{asked: make(chan struct{}), release: make(chan struct{})}
+	g.facts = slow
+	work := func() {
+		for {
+			leases, err := g.db.Lease(t.Context(), 1, worker.Visibility)
+			if err != nil {
+				t.Error(err)
+			}
+			if len(leases) == 0 {
+				return
+			}
+			g.pool.Work(t.Context(), leases[0])
+		}
+	}
+	g.queue(ofJob(1, 1, "rspec", 1, "failed"))
+	var workers sync.WaitGroup
+	workers.Go(work)
+	<-slow.asked
+	g.queue(ofJob(2, 2, "rspec", 2, "success"))
+	g.queue(with(ofJob(3, 3, "rspec", 3, "failed"), func(e *event.Event) { e.Pipeline.Ref = "other" }))
+	workers.Go(work)
+	await.Until(t, "the other ref is told of", func() bool { return slices.Equal(g.receiver.texts(), []string{"3 red "}) })
+	close(slow.release)
+	workers.Wait()
+	g.work()
+	if got := g.receiver.texts(); !slices.Equal(got, []string{"3 red ", "1 red boom", "2 green"}) {
+		t.Errorf("sent %q", got)
+	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
-	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -217,8 +216,8 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 
 // unblock calls write with the changed counts, if a notice that ended changes them. The
 // first notification of an address after some were dropped is followed by an
-// announcement.
-func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]store.Value) error) error {
+// announcement, which is queued in the same step.
+func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func(store.Changes) error) error {
 	sent := rec.Ended.Result == event.NotificationSent
 	waited := rec.Blocked != nil && rec.Blocked.Number > 0
 	all, err := n.undelivered(ctx)
@@ -228,7 +227,7 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 	now := n.Now()
 	late := func(c *counted) bool { return !c.Works.IsZero() && now.Sub(c.Works) > sentWithin }
 	if known := find(all, rec.Notice.Address); known == nil || !waited && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
-		return write(nil)
+		return write(store.Changes{})
 	}
 	return n.alone(ctx, func() error {
 		all, err := n.undelivered(ctx)
@@ -237,7 +236,7 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 		}
 		known := find(all, rec.Notice.Address)
 		if known == nil {
-			return write(nil)
+			return write(store.Changes{})
 		}
 		if waited {
 			known.Waiting = max(0, known.Waiting-1)
@@ -245,11 +244,13 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 				known.Dropped++
 			}
 		}
+		var c store.Changes
 		if sent && known.Dropped > 0 {
-			if err := n.announceDropped(ctx, known.Undelivered, known.Language); err != nil {
+			record, err := n.dropped(known.Undelivered, known.Language)
+			if err != nil {
 				return err
 			}
-			known.Dropped = 0
+			c.Next, known.Dropped = []store.Record{record}, 0
 		}
 		switch {
 		case !sent:
@@ -265,28 +266,19 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func([]s
 		if err != nil {
 			return err
 		}
-		return write([]store.Value{value})
+		c.Values = []store.Value{value}
+		return write(c)
 	})
 }
 
-// announceDropped says to an address how many notices were dropped. It returns an error
-// while a later call can succeed.
-func (n *Notifier) announceDropped(ctx context.Context, u Undelivered, language string) error {
-	receiver := n.Receivers(u.Receiver)
-	if receiver == nil {
-		return nil
-	}
+// dropped returns the record of the announcement that says to an address how many notices
+// were dropped.
+func (n *Notifier) dropped(u Undelivered, language string) (store.Record, error) {
 	text, err := mrkdwn.Style.In(language).Say("dropped", u)
 	if err != nil {
-		return err
+		return store.Record{}, err
 	}
-	key := fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped)
-	err = n.call(ctx, u.Address, func() error { return receiver.Announce(ctx, key, u.Channel, text) })
-	if err == nil || ctx.Err() != nil || event.Transient(err) || circuit.Mendable(err) {
-		return err
-	}
-	n.Log.Error("an address could not be notified", "receiver", u.Receiver, "channel", u.Channel, "text", text, "error", err)
-	return nil
+	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), u.Address, text)
 }
 
 // announcementRecord is the id of the record of an announcement.
@@ -294,11 +286,16 @@ func announcementRecord(key string, to event.Address) string {
 	return keys.Notice("announcement:"+key, to.Receiver, to.Channel, "")
 }
 
-// queueAnnouncement queues an announcement, which waits as notices do.
-func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
+// announcement returns the record of an announcement, which waits as notices do.
+func (n *Notifier) announcement(key string, to event.Address, text string) (store.Record, error) {
 	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
 	rec.At = n.Now().UTC()
-	record, err := rec.queued()
+	return rec.queued()
+}
+
+// queueAnnouncement queues an announcement.
+func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
+	record, err := n.announcement(key, to, text)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const twoChannels = `
@@ -146,6 +147,7 @@ type fussyReceiver struct {
 	mended        bool
 	sent          []string
 	announcements []string
+	announcing    func() // is called during an announcement; may be nil
 }
 
 type fussyError struct{}
@@ -168,6 +170,9 @@ func (f *fussyReceiver) Message(_ context.Context, o event.Outcome, _ event.Noti
 func (f *fussyReceiver) Announce(_ context.Context, _, _, text string) error {
 	if !f.mended {
 		return fussyError{}
+	}
+	if f.announcing != nil {
+		f.announcing()
 	}
 	f.announcements = append(f.announcements, text)
 	return nil
@@ -247,6 +252,12 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 		t.Fatalf("after 7 days: %+v", s)
 	}
 	f.mended = true
+	f.announcing = func() { // others may change the counts meanwhile
+		free, err := store.WithClaim(t.Context(), h.DB, keys.Undelivered, time.Minute, func() error { return nil })
+		if !free || err != nil {
+			t.Errorf("the counts are claimed while a receiver is called: %v", err)
+		}
+	}
 	h.Clock.Advance(time.Hour)
 	put("new")
 	run(time.Minute)

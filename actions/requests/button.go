@@ -11,9 +11,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// The answer to a button whose decision the journal has no more.
-const expired = "This message is too old: Pipesteward does not remember what it was about. `/pipesteward retry URL` and `/pipesteward why URL` take the address of the job in GitLab."
-
 // button does what a button says.
 func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Button) (answer, error) {
 	if b.Does == chatops.ButtonConfirm || b.Does == chatops.ButtonReject {
@@ -24,7 +21,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	case err != nil:
 		return answer{}, err
 	case o == nil:
-		return say(expired), nil
+		return sayIn(styleOf(r), "request_expired", nil)
 	}
 	if b.Job != 0 && b.Job != o.Job.ID {
 		o.Job = anotherRun(*o, b.Job)
@@ -37,7 +34,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	case chatops.ButtonMute:
 		return h.muteRule(ctx, r, *o)
 	case chatops.ButtonLog:
-		return h.log(ctx, o.Event)
+		return h.log(ctx, o.Event, styleOf(r))
 	case chatops.ButtonWhy:
 		return h.why(ctx, pageOf(o.Event, b.Job))
 	}

@@ -306,6 +306,47 @@ rules:
 	})
 }
 
+// TestOutcomeThatComesTooLate: while Slack still takes replies, the person reads that the
+// outcome will not be one.
+func TestOutcomeThatComesTooLate(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	job := told(h, gitlabtest.Job{}, "failed")
+	h.Type(actionstest.Bob, "pause all")
+	h.Work()
+	r := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	for range 31 * 6 {
+		h.Work()
+		h.Clock.Advance(10 * time.Second)
+	}
+	h.WantReplies(r, "Waits to retry", "Your request is still in the queue: paused (all) by Bob …no later reply…`/pipesteward why "+h.GitLab.URL()+"/platform/shop/-/jobs/"+itoa(job.ID)+"`")
+}
+
+// TestRepliesInTheLanguageOfTheMessage: what comes of a button is said in its language.
+func TestRepliesInTheLanguageOfTheMessage(t *testing.T) {
+	t.Parallel()
+	h := open(t, strings.Replace(notices, "group: false", "group: false, language: zh", 1), actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	h.Type(actionstest.Bob, "pause all")
+	h.Work()
+	ada, bob := h.Press(actionstest.Ada, chatops.ButtonRetry), h.Press(actionstest.Bob, chatops.ButtonRetry)
+	for range 29 * 6 {
+		h.Work()
+		h.Clock.Advance(10 * time.Second)
+	}
+	h.WantReplies(ada, "等待重试", "您的请求仍在队列中：paused (all)")
+	h.WantReplies(bob, "Ada 已于 ")
+	h.Type(actionstest.Bob, "resume all")
+	h.WorkOff()
+	again := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.WorkOff()
+	h.WantReplies(again, "已重试")
+	mute, log := h.Press(actionstest.Ada, chatops.ButtonMute), h.Press(actionstest.Ada, chatops.ButtonLog)
+	h.WorkOff()
+	h.WantReplies(mute, "public: …已将通知静音（`rule:told, project:platform/shop`），直至 …`/pipesteward unmute project platform/shop rule told` 解除")
+	h.WantReplies(log, "的日志")
+}
+
 // TestBudgetsOnPeople: budgets of retries count those of people.
 func TestBudgetsOnPeople(t *testing.T) {
 	t.Parallel()

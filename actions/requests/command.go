@@ -95,14 +95,14 @@ func (h *Handler) page(ctx context.Context, words []string) (page gitlab.Page, w
 	return page, nil
 }
 
-// event reads the event of a page from GitLab; missing is why there is none.
-func (h *Handler) event(ctx context.Context, page gitlab.Page) (e event.Event, missing string, err error) {
-	e, err = h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
-	var notShown *gitlab.NotShownError
-	if errors.As(err, &notShown) {
-		return e, quoted(err.Error()), nil
+// notSeen is the answer about a page that the person or Pipesteward may not see, which is the
+// same whether there is such a page.
+func notSeen(page gitlab.Page) answer {
+	text := "There is no " + quoted(page.String()) + " that both you and Pipesteward may see"
+	if page.Job != 0 {
+		text += " (GitLab shows no trigger job by its id)"
 	}
-	return e, "", err
+	return say(text + ". You need the role Reporter in the project, and the public e-mail of your profile in GitLab must be your address in Slack; or be an operator.")
 }
 
 func (h *Handler) whyCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -113,13 +113,13 @@ func (h *Handler) whyCommand(ctx context.Context, r chatops.Request, words []str
 	project, err := h.GitLab.WithBudget(maxRequests).Project(ctx, page.Project)
 	switch {
 	case apierror.IsHidden(err):
-		return say(quoted(page.NotShown(err))), nil
+		return notSeen(page), nil
 	case err != nil:
 		return answer{}, err
 	}
 	refusal, err := h.may(ctx, r, chatops.Target{Project: project.ID}, chatops.ButtonWhy)
 	if err != nil || refusal != "" {
-		return say(refusal), err
+		return notSeen(page), err
 	}
 	return h.why(ctx, h.GitLab.Instance()+"/"+page.Path())
 }
@@ -129,13 +129,22 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	if wrong != nil {
 		return h.wrong("retry", wrong), nil
 	}
-	e, missing, err := h.event(ctx, page)
-	if err != nil || missing != "" {
-		return say(missing), err
+	e, err := h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
+	var notShown *gitlab.NotShownError
+	switch {
+	case errors.As(err, &notShown):
+		return notSeen(page), nil
+	case err != nil:
+		return answer{}, err
 	}
-	refusal, err := h.may(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	refusal, hidden, err := h.mayIfSeen(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case hidden:
+		return notSeen(page), nil
+	case refusal != "":
+		return say(refusal), nil
 	}
 	action := event.Action{Verb: event.VerbRetry}
 	if page.Job == 0 {
@@ -154,7 +163,7 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 	}
 	s.Until = s.until(r.ReceivedAt)
 	a, err := h.mute(ctx, r, s.Mute, s.replace)
-	return a.adding(s.doubt()), err
+	return a.adding(s.note()), err
 }
 
 func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -162,10 +171,11 @@ func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("unmute", wrong), nil
 	}
+	typed := s.Mute
 	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	return h.unmute(ctx, r, s.Mute)
+	return h.unmute(ctx, r, typed, s.Mute)
 }
 
 func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -177,7 +187,7 @@ func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []s
 		return say(refusal), err
 	}
 	a, err := h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace)
-	return a.adding(s.doubt()), err
+	return a.adding(s.note()), err
 }
 
 func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
@@ -185,10 +195,11 @@ func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []
 	if wrong != nil {
 		return h.wrong("resume", wrong), nil
 	}
+	typed := event.Pause{Project: s.Project, Rule: s.Rule}
 	if refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	return h.resume(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule})
+	return h.resume(ctx, r, typed, event.Pause{Project: s.Project, Rule: s.Rule})
 }
 
 // scope reads a scope whose rule must be in force.
@@ -217,6 +228,11 @@ func (h *Handler) reportCommand(ctx context.Context, r chatops.Request, words []
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}
-	text, err := h.Reports.Report(ctx, since)
+	reporting, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	text, err := h.Reports.Report(reporting, since)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return say(fmt.Sprintf("The report takes longer than %s: ask for less, such as %s", reportTimeout, mrkdwn.Code("/pipesteward report since 1d"))), nil
+	}
 	return say(text), err
 }

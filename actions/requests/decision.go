@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
-	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -88,7 +87,7 @@ func (h *Handler) queue(ctx context.Context, l *worker.Lease, r chatops.Request,
 		if err != nil {
 			return answer{}, err
 		}
-		if text, err := h.standing(ctx, before, d); err != nil || text != "" {
+		if text, err := h.standing(ctx, before, d, styleOf(r)); err != nil || text != "" {
 			return say(text), err
 		}
 		err = l.DoneWith(ctx, store.Changes{
@@ -113,7 +112,7 @@ func requestedKey(d event.Decision) string {
 
 // standing returns who has requested the same before, and what came of it, if that stands:
 // it waits, or a job is as they wanted it. "": it may be requested.
-func (h *Handler) standing(ctx context.Context, value []byte, d event.Decision) (text string, err error) {
+func (h *Handler) standing(ctx context.Context, value []byte, d event.Decision, in words.Style) (text string, err error) {
 	if value == nil {
 		return "", nil
 	}
@@ -125,20 +124,22 @@ func (h *Handler) standing(ctx context.Context, value []byte, d event.Decision) 
 	if err != nil || o == nil {
 		return "", err
 	}
-	who := fmt.Sprintf("%s requested that %s", quoted(f.By), clock(f.At))
+	before := struct{ By, At, Outcome, Reason string }{By: quoted(f.By), At: clock(f.At)}
 	switch {
 	case o.Result == "":
-		return who + ", and it has not been carried out yet.", nil
 	case o.Result == event.ResultDeferred:
-		return who + ", and it waits: " + quoted(o.Reason), nil
+		before.Reason = quoted(o.Reason)
 	case o.Result == event.ResultDone && !event.OfPipeline(d.Action.Verb): // a pipeline may fail again
-		said, err := words.Outcome(*o, mrkdwn.Style)
-		return who + ": " + said, err
+		if before.Outcome, err = words.Outcome(*o, in); err != nil {
+			return "", err
+		}
+	default:
+		return "", nil
 	}
-	return "", nil
+	return in.Say("request_before", before)
 }
 
 // clock writes a point in time, as Slack shows it to each person in their own time zone.
 func clock(t time.Time) string {
-	return fmt.Sprintf("<!date^%d^at {time}|%s>", t.Unix(), t.UTC().Format("at 15:04 MST"))
+	return fmt.Sprintf("<!date^%d^{time}|%s>", t.Unix(), t.UTC().Format("15:04 MST"))
 }

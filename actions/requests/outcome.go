@@ -21,7 +21,7 @@ const (
 )
 
 // follow looks for the outcome of a request's decision, which is the reply, until Slack
-// takes no reply any more.
+// soon takes no reply any more: then the person reads that it is still to come.
 func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error {
 	o, err := h.outcome(ctx, rec.Decision)
 	if err != nil {
@@ -32,7 +32,14 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 	case o == nil: // only if the store was reset, or the queue stood still for weeks
 		return l.Done(ctx)
 	case o.Result == "" || o.Result == event.ResultDeferred:
-		if waited >= replyable {
+		if h.Now().Sub(rec.ReceivedAt) >= followed {
+			text, err := stillWaits(*o, styleOf(rec.Request))
+			if err != nil {
+				return err
+			}
+			if err := h.reply(ctx, rec.Request, chatops.Reply{Text: text}); err != nil {
+				return err
+			}
 			return l.Done(ctx)
 		}
 		if err := h.sayWaits(ctx, &rec, *o, waited); err != nil {
@@ -40,7 +47,7 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 		}
 		return errors.Join(l.Keep(rec), l.Defer(ctx, min(max(firstLook, waited/4), maxLook)))
 	}
-	said, err := words.Outcome(*o, mrkdwn.Style)
+	said, err := words.Outcome(*o, styleOf(rec.Request))
 	if err != nil {
 		return err
 	}
@@ -50,20 +57,41 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 	return l.Done(ctx)
 }
 
+// stillWaits says where the outcome of a decision will be found that no reply can tell any
+// more.
+func stillWaits(o event.Outcome, in words.Style) (string, error) {
+	data := struct{ Reason, Page string }{Reason: quoted(o.Reason)}
+	if o.Job.ID != 0 || o.Pipeline.ID != 0 {
+		data.Page = mrkdwn.Escape(pageOf(o.Event, o.Job.ID))
+	}
+	return in.Say("request_late", data)
+}
+
+// styleOf returns the style of the replies to a request: in the language of the message with
+// the button.
+func styleOf(r chatops.Request) words.Style {
+	if r.Button == nil {
+		return mrkdwn.Style
+	}
+	return mrkdwn.Style.In(r.Button.Language)
+}
+
 // sayWaits says once that a decision waits, and once more why, if that is known later.
 func (h *Handler) sayWaits(ctx context.Context, rec *Record, o event.Outcome, waited time.Duration) error {
-	waits, text := o.Reason, "That waits to be carried out; the outcome will be said here."
+	waits := o.Reason
 	if waits == "" {
 		waits = "queue"
 	}
 	if rec.Waits != "" && (o.Result == "" || rec.Waits != "queue") || o.Result == "" && waited < saidAfter {
 		return nil
 	}
+	in := styleOf(rec.Request)
+	text, err := in.Say("request_queued", nil)
 	if o.Result == event.ResultDeferred {
-		var err error
-		if text, err = words.Outcome(o, mrkdwn.Style); err != nil {
-			return err
-		}
+		text, err = words.Outcome(o, in)
+	}
+	if err != nil {
+		return err
 	}
 	rec.Waits = waits
 	return h.reply(ctx, rec.Request, chatops.Reply{Text: text})

@@ -19,12 +19,17 @@ type scope struct {
 	all        bool // the word that names everything was given
 	span       time.Duration
 	replace    bool
-	project    int64 // the id of the project that Project is the whole path of; 0: of none
+	project    int64  // the id of the project that Project is the whole path of; 0: of none
+	named      string // how the person named that project: by its path, a former one, or its id
 }
 
-// doubt says that the Project seems to match nothing; "" if it may.
-func (s scope) doubt() string {
-	if s.Project == "" || s.project != 0 || isGlob(s.Project) {
+// note says which project was named by other than its path, or that Project seems to match
+// nothing; "" if there is nothing to say.
+func (s scope) note() string {
+	switch {
+	case s.project != 0 && !strings.EqualFold(s.named, s.Project):
+		return " " + mrkdwn.Code(s.named) + " is that project."
+	case s.Project == "", s.project != 0, isGlob(s.Project):
 		return ""
 	}
 	return " GitLab shows no project with that path; for a group, write " + mrkdwn.Code("project "+s.Project+"/**") + "."

@@ -26,20 +26,21 @@ const (
 
 // log replies with the lines of the job log that matter, with secrets masked, between
 // fences that the log can't close.
-func (h *Handler) log(ctx context.Context, e event.Event) (answer, error) {
+func (h *Handler) log(ctx context.Context, e event.Event, in words.Style) (answer, error) {
 	job := mrkdwn.Link(e.Job.URL, e.Job.Name)
 	text, err := facts.Reader{GitLab: h.GitLab.WithBudget(maxRequests)}.Log(ctx, e)
 	switch {
 	case apierror.IsHidden(err):
-		return say("GitLab shows no log of " + job + ": it was erased or deleted, or is hidden from Pipesteward's user."), nil
+		return sayIn(in, "request_log_hidden", job)
 	case err != nil:
 		return answer{}, err
 	}
 	excerpt := strings.TrimSpace(expression.Excerpt(text, e))
 	if excerpt == "" {
-		return say("The log of " + job + " is empty, or was erased."), nil
+		return sayIn(in, "request_log_empty", job)
 	}
-	return say(mrkdwn.Cut("From the log of "+job+":\n```\n"+mrkdwn.Escape(excerpt)+"\n```", maxText, maxBytes)), nil
+	top, err := in.Say("request_log", job)
+	return say(mrkdwn.Cut(top+"\n```\n"+mrkdwn.Escape(excerpt)+"\n```", maxText, maxBytes)), err
 }
 
 // why replies with the story of a job or a pipeline, in short.

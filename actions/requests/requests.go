@@ -11,7 +11,7 @@
 // steps can be repeated: after a crash, a person may read the same reply twice, but
 // nothing is done twice.
 //
-//	requests.go  the steps of a record, and what is said when they fail
+//	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
 //	button.go    the buttons
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
@@ -46,15 +46,25 @@ const (
 	// replyable is how long Slack takes replies to a request: less than the 30 minutes after
 	// which its response_url expires.
 	replyable = 29 * time.Minute
+	// followed is how long the outcome of a request is awaited: then there is time to say that
+	// there is none yet.
+	followed = 28 * time.Minute
 	// steeringTimeout bounds a change of pauses, mutes or the list of changes, which may wait
 	// for that of another replica: the request is tried again after that.
 	steeringTimeout = time.Second
+	// reportTimeout bounds the making of a report, as that of the admin API.
+	reportTimeout = 18 * time.Second
+	// busyRetry is how long a request waits while the slow lane is full.
+	busyRetry = time.Second
 	// maxRequests is how many requests to GitLab one request of a person may cost.
 	maxRequests = 30
 )
 
 // Rights says who may do what.
 type Rights interface {
+	// Outsider returns why the person may do nothing at all; "" if that depends. It asks
+	// Slack only. An error is no permission.
+	Outsider(ctx context.Context, p chatops.Person) (refusal string, err error)
 	// MayOn returns why the person may not do something, a Button or Command constant of
 	// package chatops, to the target; "" if they may. An error is no permission.
 	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
@@ -133,6 +143,12 @@ type answer struct {
 // say returns an answer to the person alone.
 func say(text string) answer { return answer{Reply: chatops.Reply{Text: text}} }
 
+// sayIn returns an answer to the person alone, a block of package words.
+func sayIn(in words.Style, block string, data any) (answer, error) {
+	text, err := in.Say(block, data)
+	return say(text), err
+}
+
 // adding returns the answer with more text at its end.
 func (a answer) adding(text string) answer {
 	if a.Text != "" {
@@ -143,6 +159,9 @@ func (a answer) adding(text string) answer {
 
 // Handle carries a request one step on.
 func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	if !l.EnterSlowLane() {
+		return errBusy
+	}
 	if rec.Decision != "" {
 		return h.follow(ctx, l, rec)
 	}
@@ -170,6 +189,13 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 
 // carryOut does what a request says, or returns the decision to do it.
 func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, error) {
+	refusal, err := h.Rights.Outsider(ctx, r.By)
+	if refusal != "" && err == nil {
+		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", does(r), "reason", refusal)
+	}
+	if err != nil || refusal != "" {
+		return say(refusal), err
+	}
 	if r.Button != nil {
 		return h.button(ctx, r, *r.Button)
 	}
@@ -186,7 +212,10 @@ func (h *Handler) mayWait(err error, r chatops.Request) bool {
 	return h.Now().Sub(r.ReceivedAt) < patience
 }
 
-// reply replies to a request. The error is one after which a later reply may succeed.
+// errBusy is the error of what must wait because as much as may be waits for Slack or GitLab.
+var errBusy = &worker.LaterError{Err: errors.New("as many calls to Slack and GitLab are in progress as may be"), After: busyRetry}
+
+// reply replies to a request, whose record is in the slow lane. The error is one after which a later reply may succeed.
 func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Reply) error {
 	err := h.Replies.Reply(ctx, r, reply)
 	switch {
@@ -208,6 +237,16 @@ func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target,
 		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", what, "project_id", to.Project, "reason", refusal)
 	}
 	return refusal, err
+}
+
+// mayIfSeen is may for what the person has named; hidden: they may not even see it.
+func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, hidden bool, err error) {
+	refusal, err = h.may(ctx, r, to, what)
+	if err != nil || refusal == "" {
+		return "", false, err
+	}
+	unseen, err := h.Rights.MayOn(ctx, r.By, chatops.Target{Project: to.Project}, chatops.ButtonWhy)
+	return refusal, unseen != "", err
 }
 
 // does returns what a request is, for the log.

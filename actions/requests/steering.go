@@ -31,11 +31,11 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 	defer cancel()
 	m.By = requester(r.By).String()
 	m.Until = m.Until.UTC()
-	made, err := h.recorded(ctx, r)
+	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	if !made {
+	if recorded == "" {
 		if err := m.Check(h.Now()); err != nil {
 			return say(quoted(err.Error())), nil
 		}
@@ -50,26 +50,38 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 			return answer{}, err
 		}
 	}
-	return public(fmt.Sprintf("%s muted notifications (%s)%s%s. Actions go on. `/pipesteward unmute %s` ends it.", name(r.By), mrkdwn.Code(m.Scope()), until(m.Until), because(m.Reason), mrkdwn.Escape(scopeWords(m)))), nil
+	text, err := styleOf(r).Say("request_muted", struct{ By, Target, Until, Reason, Scope string }{
+		name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m)),
+	})
+	return public(text), err
 }
 
-// unmute ends a mute.
-func (h *Handler) unmute(ctx context.Context, r chatops.Request, scope event.Mute) (answer, error) {
+// unmute ends the first of the mutes that is in force: the scopes are one as it was typed, and
+// with the path that its project has in GitLab.
+func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event.Mute) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
 	by := requester(r.By).String()
-	made, err := h.recorded(ctx, r)
+	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	if !made {
+	is := func(scope event.Mute) bool { return scope.Scope() == recorded }
+	if recorded == "" {
 		all, err := h.Mutes.List(ctx)
 		if err != nil {
 			return answer{}, err
 		}
-		if !slices.ContainsFunc(all, func(m event.Mute) bool { return m.Identity() == scope.Identity() }) {
-			return say("No mute has the scope " + mrkdwn.Code(scope.Scope()) + ": `/pipesteward status` lists those in force."), nil
+		is = func(scope event.Mute) bool {
+			return slices.ContainsFunc(all, func(m event.Mute) bool { return m.Identity() == scope.Identity() })
 		}
+	}
+	i := slices.IndexFunc(scopes, is)
+	if i < 0 {
+		return say("No mute has the scope " + mrkdwn.Code(scopes[len(scopes)-1].Scope()) + ": `/pipesteward status` lists those in force."), nil
+	}
+	scope := scopes[i]
+	if recorded == "" {
 		// A repetition finds the change recorded, and ends what is still there.
 		if err := h.record(ctx, r, event.Change{Action: event.ChangeUnmute, Target: scope.Scope(), By: by}); err != nil {
 			return answer{}, err
@@ -86,11 +98,11 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
 	p.By = requester(r.By).String()
-	made, err := h.recorded(ctx, r)
+	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	if !made {
+	if recorded == "" {
 		if err := p.Check(h.Now()); err != nil {
 			return say(quoted(err.Error())), nil
 		}
@@ -109,23 +121,31 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 	return public(fmt.Sprintf("%s paused actions (%s)%s%s. What is decided waits. `/pipesteward resume %s` ends it.", name(r.By), mrkdwn.Code(p.Scope()), until(p.Until), because(p.Reason), mrkdwn.Escape(scopeWords(scope)))), nil
 }
 
-// resume ends a pause.
-func (h *Handler) resume(ctx context.Context, r chatops.Request, scope event.Pause) (answer, error) {
+// resume ends the first of the pauses that is in force; see unmute.
+func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event.Pause) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
 	by := requester(r.By).String()
-	made, err := h.recorded(ctx, r)
+	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	if !made {
+	is := func(scope event.Pause) bool { return scope.Scope() == recorded }
+	if recorded == "" {
 		all, err := h.Pauses.List(ctx)
 		if err != nil {
 			return answer{}, err
 		}
-		if !slices.ContainsFunc(all, func(p event.Pause) bool { return p.Identity() == scope.Identity() }) {
-			return say("No pause has the scope " + mrkdwn.Code(scope.Scope()) + ": `/pipesteward status` lists those in force."), nil
+		is = func(scope event.Pause) bool {
+			return slices.ContainsFunc(all, func(p event.Pause) bool { return p.Identity() == scope.Identity() })
 		}
+	}
+	i := slices.IndexFunc(scopes, is)
+	if i < 0 {
+		return say("No pause has the scope " + mrkdwn.Code(scopes[len(scopes)-1].Scope()) + ": `/pipesteward status` lists those in force."), nil
+	}
+	scope := scopes[i]
+	if recorded == "" {
 		if err := h.record(ctx, r, event.Change{Action: event.ChangeResume, Target: scope.Scope(), By: by}); err != nil {
 			return answer{}, err
 		}
@@ -146,15 +166,21 @@ func (h *Handler) record(ctx context.Context, r chatops.Request, c event.Change)
 	return h.Changes.Record(ctx, c)
 }
 
-// recorded reports whether the change of a request is in the list of changes: the request
-// was cut short after that.
-func (h *Handler) recorded(ctx context.Context, r chatops.Request) (bool, error) {
+// recorded returns the target of the change of a request in the list of changes: the request
+// was cut short after that. "": it is not there.
+func (h *Handler) recorded(ctx context.Context, r chatops.Request) (target string, err error) {
 	all, err := h.Changes.List(ctx)
-	return slices.ContainsFunc(all, func(c event.Change) bool { return c.From == origin(r) }), err
+	for _, c := range all {
+		if c.From == origin(r) {
+			return c.Target, nil
+		}
+	}
+	return "", err
 }
 
-// steers returns the refusal for a person who may not steer that scope. Rights in a project
-// suffice for that project alone: a glob, a rule or a channel concerns others as well.
+// steers returns the refusal for a person who may not steer that scope, whose project gets
+// the path that it has in GitLab. Rights in a project suffice for that project alone: a
+// glob, a rule or a channel concerns others as well.
 func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal string, err error) {
 	if s.Project != "" && !isGlob(s.Project) {
 		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, s.Project)
@@ -163,10 +189,14 @@ func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s 
 		case err != nil:
 			return "", err
 		default:
-			s.project = found.ID
+			s.project, s.named, s.Project = found.ID, s.Project, found.Path
 		}
 	}
-	return h.may(ctx, r, chatops.Target{Project: s.project}, what)
+	refusal, hidden, err := h.mayIfSeen(ctx, r, chatops.Target{Project: s.project}, what)
+	if hidden && s.project != 0 && err == nil { // as if there were no such project
+		return h.Rights.MayOn(ctx, r.By, chatops.Target{}, what)
+	}
+	return refusal, err
 }
 
 // knownRule returns an error for the person if there is no rule of the name; "" names none.
@@ -190,15 +220,24 @@ func public(text string) answer { return answer{Reply: chatops.Reply{Text: text,
 // name names the person in a reply.
 func name(p chatops.Person) string { return "<@" + mrkdwn.Escape(requester(p).UserID) + ">" }
 
-// until writes when a pause or a mute ends.
+// until writes when a pause ends.
 func until(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return fmt.Sprintf(" until <!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
+	return " until " + date(t)
 }
 
-// because writes the reason of a pause or a mute.
+// date writes a point in time, as Slack shows it to each person in their own time zone; "" for
+// none.
+func date(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
+}
+
+// because writes the reason of a pause.
 func because(reason string) string {
 	if reason == "" {
 		return ""

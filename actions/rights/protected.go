@@ -11,25 +11,81 @@ import (
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 )
 
-// barrier is something that a project may protect.
+// barrier is something that a project or a group may protect.
 type barrier struct {
-	kind, name string
-	may        string // what those may whom it is not closed to
-	read       func(context.Context, int64) ([]gitlab.Protection, error)
+	what string // such as: the branch `main`
+	do   string // what those do whom it is not closed to, as in: push or merge to
+	by   string // who can open it
+}
+
+// hidden refuses somebody for whom it is not known whether the barrier is closed.
+func (b barrier) hidden() string {
+	return fmt.Sprintf("GitLab does not tell Pipesteward who may %s %s, because the user of its token may not see that: you need the role Maintainer in the project.", b.do, b.what)
+}
+
+// closed refuses a user whom none of the protections allows to pass; "" if one does.
+func (b barrier) closed(u gitlab.User, role gitlab.Role, by ...gitlab.Protection) string {
+	certain := true
+	for _, p := range by {
+		allows, sure := p.Allows(u.ID, role)
+		if allows {
+			return ""
+		}
+		certain = certain && sure
+	}
+	if !certain {
+		return fmt.Sprintf("Only members of some groups may %s %s, which is protected: Pipesteward can't see whether you are one.", b.do, b.what)
+	}
+	return fmt.Sprintf("Your user in GitLab, %s, may not %s %s, which is protected: %s can allow it.", mrkdwn.Code(u.Username), b.do, b.what, b.by)
 }
 
 // refOf returns the branch or the tag of a target.
-func (r *Rights) refOf(on chatops.Target) barrier {
+func refOf(on chatops.Target) barrier {
+	const by = "a Maintainer of the project"
 	if on.Tag {
-		return barrier{"tag", on.Ref, "create it", r.cfg.GitLab.ProtectedTags}
+		return barrier{"the tag " + mrkdwn.Code(on.Ref), "create", by}
 	}
-	return barrier{"branch", on.Ref, "push or merge to it", func(ctx context.Context, project int64) ([]gitlab.Protection, error) {
-		all, err := r.cfg.GitLab.ProtectedBranches(ctx, project)
-		if apierror.IsFinal(err, http.StatusForbidden) {
-			return r.protectionOf(ctx, project, on.Ref, err)
+	return barrier{"the branch " + mrkdwn.Code(on.Ref), "push or merge to", by}
+}
+
+// ofRef returns the protections that cover the ref of a target. hidden is set if GitLab does
+// not show them to Pipesteward's user.
+func (r *Rights) ofRef(ctx context.Context, on chatops.Target) (covering []gitlab.Protection, hidden bool, refusal string, err error) {
+	if on.Ref == "" {
+		return nil, false, "", nil
+	}
+	read := r.cfg.GitLab.ProtectedBranches
+	if on.Tag {
+		read = r.cfg.GitLab.ProtectedTags
+	}
+	all, err := read(ctx, on.Project)
+	if !on.Tag && apierror.IsFinal(err, http.StatusForbidden) {
+		all, err = r.protectionOf(ctx, on.Project, on.Ref, err)
+	}
+	hidden, refusal, err = missing(err, refOf(on))
+	return covers(all, on.Ref), hidden, refusal, err
+}
+
+// missing says why protections are missing: they are hidden, or a refusal or an error tells.
+func missing(err error, b barrier) (hidden bool, refusal string, _ error) {
+	switch {
+	case err == nil:
+		return false, "", nil
+	case apierror.IsHidden(err):
+		return true, "", nil
+	}
+	refusal, err = unknown(err, "GitLab does not tell Pipesteward who may "+b.do+" "+b.what)
+	return false, refusal, err
+}
+
+// covers returns those protections that are of what is named.
+func covers(all []gitlab.Protection, name string) (covering []gitlab.Protection) {
+	for _, p := range all {
+		if p.Covers(name) {
+			covering = append(covering, p)
 		}
-		return all, err
-	}}
+	}
+	return covering
 }
 
 // protectionOf returns what a branch itself says of its protection, which GitLab shows to
@@ -53,59 +109,24 @@ func (r *Rights) protectionOf(ctx context.Context, project int64, name string, h
 // onProtected refuses a user who may not use the protected branch, tag or environment; ""
 // for others.
 func (r *Rights) onProtected(ctx context.Context, on chatops.Target, u gitlab.User, role gitlab.Role) (refusal string, err error) {
-	for _, b := range []barrier{r.refOf(on), {"environment", on.Environment, "deploy to it", r.cfg.GitLab.ProtectedEnvironments}} {
-		covering, hidden, refusal, err := b.protections(ctx, on.Project)
-		switch {
-		case err != nil || refusal != "":
-			return refusal, err
-		case hidden && role < gitlab.Maintainer:
-			return fmt.Sprintf("GitLab does not tell Pipesteward who may %s, the %s %s, because its own user is no Maintainer of the project: you need that role.", b.may, b.kind, mrkdwn.Code(b.name)), nil
-		case len(covering) == 0:
-			continue
-		}
-		allowed, certain := false, true
-		for _, p := range covering { // the one that allows most counts
-			allows, sure := p.Allows(u.ID, role)
-			allowed, certain = allowed || allows, certain && sure
-		}
-		switch {
-		case allowed:
-		case !certain:
-			return fmt.Sprintf("The %s %s is protected, and only members of some groups may %s: Pipesteward can't see whether you are one.", b.kind, mrkdwn.Code(b.name), b.may), nil
-		default:
-			return fmt.Sprintf("The %s %s is protected, and your user in GitLab, %s, may not %s: a Maintainer of the project can allow it.", b.kind, mrkdwn.Code(b.name), mrkdwn.Code(u.Username), b.may), nil
-		}
-	}
-	return "", nil
-}
-
-// protections returns those that cover what is named. hidden is set if GitLab does not show
-// them to Pipesteward's user.
-func (b barrier) protections(ctx context.Context, project int64) (covering []gitlab.Protection, hidden bool, refusal string, err error) {
-	if b.name == "" {
-		return nil, false, "", nil
-	}
-	all, err := b.read(ctx, project)
+	covering, hidden, refusal, err := r.ofRef(ctx, on)
 	switch {
-	case apierror.IsNotFound(err): // GitLab's Free tier has no protected environments
-		return nil, false, "", nil
-	case apierror.IsHidden(err):
-		return nil, true, "", nil
-	case err != nil:
-		refusal, err = unknown(err, "GitLab does not tell Pipesteward who may "+b.may)
-		return nil, false, refusal, err
+	case err != nil || refusal != "":
+		return refusal, err
+	case hidden && role < gitlab.Maintainer:
+		return refOf(on).hidden(), nil
+	case len(covering) > 0: // the one that allows most counts
+		refusal = refOf(on).closed(u, role, covering...)
 	}
-	for _, p := range all {
-		if p.Covers(b.name) {
-			covering = append(covering, p)
-		}
+	if refusal != "" || on.NoEnvironment {
+		return refusal, nil
 	}
-	return covering, false, "", nil
+	return r.onEnvironment(ctx, on, u, role)
 }
 
 // isUnprotected reports whether nothing protects the ref of a target, as far as that is
 // known.
 func (r *Rights) isUnprotected(ctx context.Context, on chatops.Target) (_ bool, refusal string, err error) {
-	covering, hidden, refusal, err := r.refOf(on).protections(ctx, on.Project)
+	covering, hidden, refusal, err := r.ofRef(ctx, on)
 	return on.Ref != "" && !hidden && len(covering) == 0, refusal, err
 }

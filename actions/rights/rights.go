@@ -68,6 +68,9 @@ type GitLab interface {
 	ProtectedBranches(ctx context.Context, project int64) ([]gitlab.Protection, error)
 	ProtectedTags(ctx context.Context, project int64) ([]gitlab.Protection, error)
 	ProtectedEnvironments(ctx context.Context, project int64) ([]gitlab.Protection, error)
+	ProjectGroups(ctx context.Context, project int64) ([]gitlab.Group, error)
+	GroupProtectedEnvironments(ctx context.Context, group int64) ([]gitlab.Protection, error)
+	GroupMemberRole(ctx context.Context, group, user int64) (gitlab.Role, error)
 }
 
 var (
@@ -94,29 +97,39 @@ func New(cfg Config) *Rights {
 	return &Rights{cfg: cfg, operators: operators{Config: cfg}}
 }
 
-// May reports whether a person may do something in a project, whatever the job; 0: in all
-// projects. does is a Button or Command constant of chatops. The refusal says what
-// would give the right, as mrkdwn; "" means that the person may.
-func (r *Rights) May(ctx context.Context, p chatops.Person, project int64, does string) (refusal string, err error) {
-	return r.MayOn(ctx, p, chatops.Target{Project: project}, does)
+// Outsider refuses those who may do nothing, whatever they have in GitLab: everybody but the
+// full members of the workspace. It asks Slack only. "" means that the person is a full member.
+func (r *Rights) Outsider(ctx context.Context, p chatops.Person) (refusal string, err error) {
+	_, refusal, err = r.member(ctx, p)
+	return refusal, err
 }
 
-// MayOn is May for a job: its ref and its environment may be protected against the person.
+// member returns what Slack knows of a full member of the workspace, and a refusal for others.
+func (r *Rights) member(ctx context.Context, p chatops.Person) (u slack.User, refusal string, err error) {
+	bot, err := r.cfg.Slack.Bot(ctx)
+	if err != nil {
+		refusal, err = unknown(err, "Slack does not tell Pipesteward which workspace it is in")
+		return slack.User{}, refusal, err
+	}
+	u, err = r.cfg.Slack.User(ctx, p.UserID)
+	if err != nil {
+		refusal, err = unknown(err, "Slack does not tell Pipesteward who you are")
+		return slack.User{}, refusal, err
+	}
+	return u, outsider(p, u, bot), nil
+}
+
+// MayOn reports whether a person may do something to a job or in a project; a target without
+// a project stands for all projects. does is a Button or Command constant of chatops. The
+// refusal says what would give the right, as mrkdwn; "" means that the person may.
 func (r *Rights) MayOn(ctx context.Context, p chatops.Person, on chatops.Target, does string) (refusal string, err error) {
 	need, known := requirements[does]
 	if !known {
 		return "", fmt.Errorf("rights: nobody decided who may %q", does)
 	}
-	bot, err := r.cfg.Slack.Bot(ctx)
-	if err != nil {
-		return unknown(err, "Slack does not tell Pipesteward which workspace it is in")
-	}
-	user, err := r.cfg.Slack.User(ctx, p.UserID)
-	if err != nil {
-		return unknown(err, "Slack does not tell Pipesteward who you are")
-	}
-	if refusal := outsider(p, user, bot); refusal != "" {
-		return refusal, nil
+	user, refusal, err := r.member(ctx, p)
+	if err != nil || refusal != "" {
+		return refusal, err
 	}
 	is, groupErr := r.operators.include(ctx, p.UserID)
 	if is {

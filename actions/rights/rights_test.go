@@ -2,6 +2,7 @@ package rights_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -32,6 +33,12 @@ type rig struct {
 
 func newRig(t *testing.T, gitlabOptions gitlabtest.Options, operators ...string) *rig {
 	t.Helper()
+	return newRigIn(t, func(s rights.Slack) rights.Slack { return s }, gitlabOptions, operators...)
+}
+
+// newRigIn is newRig with another way to Slack.
+func newRigIn(t *testing.T, through func(rights.Slack) rights.Slack, gitlabOptions gitlabtest.Options, operators ...string) *rig {
+	t.Helper()
 	r := &rig{T: t, clock: storetest.NewClock()}
 	gitlabOptions.Now = r.clock.Now
 	r.gitlab = gitlabtest.Start(t, gitlabOptions)
@@ -52,7 +59,7 @@ func newRig(t *testing.T, gitlabOptions gitlabtest.Options, operators ...string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.rights = rights.New(rights.Config{Slack: people, GitLab: users, Operators: operators, Now: r.clock.Now})
+	r.rights = rights.New(rights.Config{Slack: through(people), GitLab: users, Operators: operators, Now: r.clock.Now})
 	r.project = r.gitlab.AddProject(gitlabtest.Project{
 		Path: "platform/shop", ProtectedRefs: []string{"main", "release/*"}, DevelopersMerge: []string{"release/*", "release/1"}, ProtectedTags: []string{"v*"},
 		ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}, "staging": {gitlabtest.Developer}},
@@ -99,12 +106,12 @@ func TestRoles(t *testing.T) {
 			if has <= role { // the roles of the simulated GitLab begin with the highest one
 				says = ""
 			}
-			r.wants(p, chatops.Target{Project: r.project}, does, says)
+			r.wants(p, chatops.Target{Project: r.project, NoEnvironment: true}, does, says)
 			r.wants(p, chatops.Target{}, does, "for all projects")
 			r.wants(p, chatops.Target{Project: r.project + 1}, does, "the role")
 		}
 	}
-	if refusal, err := r.rights.May(t.Context(), people[gitlabtest.Maintainer], r.project, "delete"); err == nil {
+	if refusal, err := r.rights.MayOn(t.Context(), people[gitlabtest.Maintainer], chatops.Target{Project: r.project}, "delete"); err == nil {
 		t.Errorf("something unknown: %q", refusal)
 	}
 }
@@ -120,26 +127,26 @@ func TestProtected(t *testing.T) {
 		says string // to the Developer
 	}{
 		{chatops.Target{Ref: "feature"}, chatops.ButtonRetry, ""},
-		{chatops.Target{Ref: "main"}, chatops.ButtonRetry, "branch `main` is protected"},
-		{chatops.Target{Ref: "main"}, chatops.ButtonPlay, "branch `main` is protected"},
-		{chatops.Target{Ref: "main"}, chatops.ButtonConfirm, "branch `main` is protected"},
-		{chatops.Target{Ref: "main"}, chatops.ButtonCancel, "branch `main` is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonRetry, "may not push or merge to the branch `main`, which is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonPlay, "may not push or merge to the branch `main`, which is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonConfirm, "may not push or merge to the branch `main`, which is protected"},
+		{chatops.Target{Ref: "main"}, chatops.ButtonCancel, "may not push or merge to the branch `main`, which is protected"},
 		{chatops.Target{Ref: "main"}, chatops.ButtonLog, ""},
 		{chatops.Target{Ref: "main"}, chatops.ButtonMute, ""},
 		{chatops.Target{Ref: "release/1"}, chatops.ButtonRetry, ""},
 		{chatops.Target{Ref: "main", Tag: true}, chatops.ButtonRetry, ""},
-		{chatops.Target{Ref: "v1", Tag: true}, chatops.ButtonRetry, "tag `v1` is protected"},
+		{chatops.Target{Ref: "v1", Tag: true}, chatops.ButtonRetry, "may not create the tag `v1`, which is protected"},
 		{chatops.Target{Ref: "feature", Environment: "staging"}, chatops.ButtonPlay, ""},
 		{chatops.Target{Ref: "feature", Environment: "review/1"}, chatops.ButtonPlay, ""},
-		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "environment `production` is protected"},
-		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonRetry, "environment `production` is protected"},
+		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "may not deploy to the environment `production`, which is protected"},
+		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonRetry, "may not deploy to the environment `production`, which is protected"},
 		{chatops.Target{Ref: "feature"}, chatops.ButtonErase, "the role Maintainer"},
 		{chatops.Target{Ref: "feature", Owner: 999}, chatops.ButtonErase, "the role Maintainer"},
 		{chatops.Target{Ref: "feature", Owner: 109}, chatops.ButtonErase, ""},
 		{chatops.Target{Ref: "main", Owner: 109}, chatops.ButtonErase, "the role Maintainer"},
 		{chatops.Target{Owner: 109}, chatops.ButtonErase, "the role Maintainer"},
 	} {
-		c.on.Project = r.project
+		c.on.Project, c.on.NoEnvironment = r.project, c.on.Environment == ""
 		r.wants(developer, c.on, c.does, c.says)
 		r.wants(maintainer, c.on, c.does, "")
 	}
@@ -152,20 +159,84 @@ func TestProtected(t *testing.T) {
 		{chatops.Target{}, ""},
 		{chatops.Target{Ref: "feature"}, ""},
 		{chatops.Target{Ref: "release/1"}, ""},
-		{chatops.Target{Ref: "main"}, "branch `main` is protected"},
-		{chatops.Target{Ref: "v1", Tag: true}, "does not tell Pipesteward who may create it, the tag `v1`"},
-		{chatops.Target{Ref: "feature", Environment: "staging"}, "who may deploy to it, the environment `staging`"},
+		{chatops.Target{Ref: "main"}, "may not push or merge to the branch `main`, which is protected"},
+		{chatops.Target{Ref: "v1", Tag: true}, "does not tell Pipesteward who may create the tag `v1`"},
+		{chatops.Target{Ref: "feature", Environment: "staging"}, "who may deploy to the environment `staging`"},
 	} {
-		c.on.Project = r.project
+		c.on.Project, c.on.NoEnvironment = r.project, c.on.Environment == ""
 		r.wants(developer, c.on, chatops.ButtonPlay, c.says)
 		r.wants(maintainer, c.on, chatops.ButtonPlay, "")
 	}
 	r.gitlab.Fail(gitlabtest.Fault{Path: "/branches/feature", Status: 404, Message: "404 Branch Not Found", Times: 1})
-	r.wants(developer, chatops.Target{Project: r.project, Ref: "feature"}, chatops.ButtonPlay, "who may push or merge to it, the branch `feature`")
+	r.wants(developer, chatops.Target{Project: r.project, Ref: "feature"}, chatops.ButtonPlay, "who may push or merge to the branch `feature`")
 
 	// GitLab's Free tier has no protected environments.
 	free := newRig(t, gitlabtest.Options{Free: true})
 	free.wants(free.person("developer", gitlabtest.Developer), chatops.Target{Project: free.project, Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "")
+}
+
+// TestEnvironmentNotKnown: GitLab's API does not tell to which environment a job deploys. Who
+// may not deploy to all that are protected may not act on it.
+func TestEnvironmentNotKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	on := chatops.Target{Project: r.project, Ref: "feature"}
+	developer, maintainer := r.person("developer", gitlabtest.Developer), r.person("maintainer", gitlabtest.Maintainer)
+	for _, does := range []string{chatops.ButtonRetry, chatops.ButtonPlay, chatops.ButtonCancel} {
+		r.wants(developer, on, does, "does not tell which environment the job deploys to, so you must be allowed to deploy to all that are protected. Your user in GitLab, `developer`, may not deploy to the environment `production`")
+		r.wants(maintainer, on, does, "")
+	}
+	r.wants(developer, on, chatops.ButtonLog, "")
+	open := r.gitlab.AddProject(gitlabtest.Project{Path: "platform/open", ProtectedEnvironments: map[string][]gitlabtest.Role{"staging": {gitlabtest.Developer}}}).ID
+	r.project = open
+	r.wants(r.person("developer", gitlabtest.Developer), chatops.Target{Project: open, Ref: "feature"}, chatops.ButtonPlay, "")
+
+	hidden := newRig(t, gitlabtest.Options{})
+	hidden.gitlab.SetRole(hidden.project, gitlabtest.Developer)
+	hidden.wants(hidden.person("developer", gitlabtest.Developer), chatops.Target{Project: hidden.project, Ref: "feature"}, chatops.ButtonPlay, "who may deploy to the environment of the job")
+	free := newRig(t, gitlabtest.Options{Free: true})
+	free.wants(free.person("developer", gitlabtest.Developer), chatops.Target{Project: free.project, Ref: "feature"}, chatops.ButtonPlay, "")
+}
+
+// TestGroupEnvironments: what a group protects is closed to those who have no role in it,
+// whatever their role in the project is.
+func TestGroupEnvironments(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	r.gitlab.AddGroup(gitlabtest.Group{Path: "apps", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Developer}}})
+	r.gitlab.AddGroup(gitlabtest.Group{Path: "hidden", NotOwner: true})
+	people := map[string]chatops.Person{}
+	account := func(name string, role gitlabtest.Role, inGroup map[string]gitlabtest.Role, projects ...int64) {
+		people[name] = chatops.Person{UserID: r.slack.AddPerson(slacktest.Person{Name: name, Email: name + "@example.com"}), TeamID: slacktest.TeamID, Name: name}
+		roles := map[int64]gitlabtest.Role{}
+		for _, id := range projects {
+			roles[id] = role
+		}
+		r.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: int64(300 + len(people)), Username: name, Name: name}, PublicEmail: name + "@example.com", Roles: roles, GroupRoles: inGroup})
+	}
+	shop, other := r.gitlab.AddProject(gitlabtest.Project{Path: "apps/web/shop"}).ID, r.gitlab.AddProject(gitlabtest.Project{Path: "hidden/shop"}).ID
+	account("developer", gitlabtest.Developer, nil, shop, other)
+	account("maintainer", gitlabtest.Maintainer, nil, shop, other)
+	account("member", gitlabtest.Developer, map[string]gitlabtest.Role{"apps": gitlabtest.Developer}, shop, other)
+	const closed, hidden = "may not deploy to environments of the tier `production` in the group `apps`, which is protected", "does not tell Pipesteward who may deploy to"
+	for _, c := range []struct {
+		on                            chatops.Target
+		developer, maintainer, member string // what is said to them
+	}{
+		{chatops.Target{Project: shop, NoEnvironment: true}, "", "", ""},
+		{chatops.Target{Project: shop, Environment: "qa", Tier: "testing"}, "", "", ""},
+		{chatops.Target{Project: shop, Environment: "eu", Tier: "production"}, closed, closed, ""},
+		{chatops.Target{Project: shop, Environment: "eu"}, closed, closed, ""}, // GitLab did not send the tier
+		{chatops.Target{Project: shop}, closed, closed, ""},
+		{chatops.Target{Project: other, NoEnvironment: true}, "", "", ""},
+		{chatops.Target{Project: other, Environment: "eu", Tier: "production"}, hidden, "", hidden},
+		{chatops.Target{Project: other}, hidden, "", hidden},
+	} {
+		c.on.Ref = "feature"
+		r.wants(people["developer"], c.on, chatops.ButtonPlay, c.developer)
+		r.wants(people["maintainer"], c.on, chatops.ButtonPlay, c.maintainer)
+		r.wants(people["member"], c.on, chatops.ButtonPlay, c.member)
+	}
 }
 
 // TestWhoIsRefused: a role in GitLab is not enough for some.
@@ -212,6 +283,12 @@ func TestWhoIsRefused(t *testing.T) {
 		r.slack.SetMembers(group, p.UserID)
 		r.clock.Advance(3 * time.Minute)
 		r.wants(p, chatops.Target{Project: r.project}, chatops.ButtonRetry, c.operator)
+		// Who is no full member is refused before GitLab is asked anything; others only with it.
+		before := len(r.gitlab.Requests())
+		refusal, err := r.rights.Outsider(t.Context(), p)
+		if err != nil || refusal != "" != (c.operator != "") || !strings.Contains(refusal, c.operator) || len(r.gitlab.Requests()) != before {
+			t.Errorf("%s, as an outsider: %q, %v; want %q", name, refusal, err, c.operator)
+		}
 	}
 	r.wants(chatops.Person{UserID: "U0", TeamID: slacktest.TeamID}, chatops.Target{Project: r.project}, chatops.ButtonLog, "Slack does not tell Pipesteward who you are")
 }
@@ -243,8 +320,83 @@ func TestOperators(t *testing.T) {
 	dev := missing.person("developer", gitlabtest.Developer)
 	missing.slack.AddGroup("by-id", missing.slack.AddUser("ada@example.com"))
 	missing.wants(dev, chatops.Target{}, chatops.CommandPause, "there is no user group @nowhere in Slack")
-	missing.wants(dev, chatops.Target{Project: missing.project}, chatops.ButtonRetry, "")
+	missing.wants(dev, chatops.Target{Project: missing.project}, chatops.ButtonLog, "")
 	missing.wants(person("U0000000101"), chatops.Target{}, chatops.CommandPause, "") // by the group that there is
+}
+
+// slowSlack is a Slack whose groups are not answered until they are let go.
+type slowSlack struct {
+	rights.Slack
+	known chan struct{} // has an item for each person who was looked up
+	asked chan struct{} // has an item for each question about a group
+	free  chan struct{} // closed: answer
+}
+
+func (s slowSlack) User(ctx context.Context, id string) (slack.User, error) {
+	u, err := s.Slack.User(ctx, id)
+	s.known <- struct{}{}
+	return u, err
+}
+
+func (s slowSlack) GroupMembers(ctx context.Context, id string) ([]string, error) {
+	s.asked <- struct{}{}
+	select {
+	case <-s.free:
+		return s.Slack.GroupMembers(ctx, id)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestSlowGroups: who waits for Slack holds up nobody else, the groups are read once for all
+// who wait, and each waits no longer than wanted.
+func TestSlowGroups(t *testing.T) {
+	t.Parallel()
+	slow := slowSlack{known: make(chan struct{}, 9), asked: make(chan struct{}, 9), free: make(chan struct{})}
+	r := newRigIn(t, func(s rights.Slack) rights.Slack { slow.Slack = s; return slow }, gitlabtest.Options{}, "S0000000001")
+	p := chatops.Person{UserID: r.slack.AddUser("ada@example.com"), TeamID: slacktest.TeamID, Name: "ada"}
+	r.slack.AddGroup("ci-ops", p.UserID)
+	said := make(chan error, 2)
+	ask := func(ctx context.Context) {
+		_, err := r.rights.MayOn(ctx, p, chatops.Target{}, chatops.CommandPause)
+		said <- err
+	}
+	go ask(t.Context())
+	<-slow.asked // the first one waits for Slack
+	<-slow.known
+	ctx, cancel := context.WithCancel(t.Context())
+	go ask(ctx)
+	<-slow.known // the second one waits for the first one
+	cancel()
+	if err := <-said; !errors.Is(err, context.Canceled) {
+		t.Fatalf("who does not wait any longer: %v", err)
+	}
+	go ask(t.Context())
+	close(slow.free)
+	for range 2 {
+		if err := <-said; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := len(slow.asked); n != 0 {
+		t.Errorf("the group was read %d times more", n)
+	}
+}
+
+// TestFailureIsRemembered: while a group can't be read, Slack is not asked for each press.
+func TestFailureIsRemembered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{}, "S0000000001")
+	p := r.person("developer", gitlabtest.Developer)
+	for range 3 {
+		r.wants(p, chatops.Target{}, chatops.CommandPause, "Whether you are an operator is not known")
+	}
+	if n := r.slack.Calls("usergroups.users.list"); n != 1 {
+		t.Errorf("a group that there is not is read %d times in a moment", n)
+	}
+	r.slack.AddGroup("ci-ops", p.UserID)
+	r.clock.Advance(10 * time.Second)
+	r.wants(p, chatops.Target{}, chatops.CommandPause, "")
 }
 
 // TestWithoutAnAnswer: what can't be found out now permits nothing, and refuses nothing.
@@ -266,7 +418,7 @@ func TestWithoutAnAnswer(t *testing.T) {
 		r.slack.AddGroup("ci-ops")
 		p := r.person("reporter", gitlabtest.Reporter)
 		fail(r)
-		if refusal, err := r.rights.May(t.Context(), p, r.project, chatops.ButtonRetry); err == nil || refusal != "" {
+		if refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry); err == nil || refusal != "" {
 			t.Errorf("%s: %q, %v; want an error", name, refusal, err)
 		}
 	}
@@ -285,7 +437,7 @@ func TestWithoutAnAnswer(t *testing.T) {
 		r := newRig(t, gitlabtest.Options{}, "@ci-ops")
 		p := r.person("reporter", gitlabtest.Reporter)
 		c.fail(r)
-		refusal, err := r.rights.May(t.Context(), p, r.project, chatops.ButtonRetry)
+		refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry)
 		if err != nil || !strings.Contains(refusal, c.says) {
 			t.Errorf("%s: %q, %v; want %q", name, refusal, err, c.says)
 		}

@@ -7,8 +7,14 @@ import (
 	"github.com/pipesteward/pipesteward/actions/words"
 )
 
-// maxLines is how many lines a message shows.
-const maxLines = 10
+const (
+	// maxLines is how many lines a message shows.
+	maxLines = 10
+	// maxPosted bounds the ids that a record keeps of what was posted. One is needed until
+	// the queue has done with what was posted: a worker that dies before that leaves it to
+	// another one within minutes, and Slack takes about one post a second.
+	maxPosted = 1000
+)
 
 // record describes one message; the state stores it as JSON.
 type record struct {
@@ -18,7 +24,7 @@ type record struct {
 	At      time.Time      `json:"at,omitzero"`      // of the newest outcome
 	Lines   []line         `json:"lines,omitempty"`  // those shown, in order of arrival
 	Older   []words.LineID `json:"older,omitempty"`  // those no longer shown
-	Posted  []string       `json:"told,omitempty"`   // ids of posted outcomes and announcements
+	Posted  []string       `json:"told,omitempty"`   // ids of posted outcomes and announcements, the last maxPosted
 
 	// Posting is the post that was about to be sent; nil once its result is
 	// known.
@@ -63,6 +69,7 @@ func (m *record) posted(channel, ts string) {
 		m.Lines, m.Older = m.with(m.Posting.Line)
 	}
 	m.Posted = append(m.Posted, m.Posting.ID)
+	m.Posted = m.Posted[max(0, len(m.Posted)-maxPosted):]
 	m.Posting = nil
 }
 

@@ -111,15 +111,9 @@ func (n *Notifier) groupOf(ctx context.Context, handle string) (string, error) {
 	if valid {
 		return id, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callFor)
-	defer cancel()
-	all, err := n.api().GetUserGroupsContext(ctx)
+	groups, err := n.Reader().Groups(ctx)
 	if err != nil {
-		return "", n.failed("usergroups.list", "", err)
-	}
-	groups := map[string]string{}
-	for _, g := range all {
-		groups[g.Handle] = g.ID
+		return "", err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

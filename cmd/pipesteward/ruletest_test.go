@@ -88,6 +88,33 @@ func TestRuleTestsOfTheExample(t *testing.T) {
 	}
 }
 
+// What the example leaves out, for it needs buttons in Slack, is right once it is put in;
+// without it, the example is in force where nobody can answer.
+func TestConfirmOfTheExample(t *testing.T) {
+	dir := t.TempDir()
+	for name, change := range map[string][2]string{
+		"rules.example.yaml":      {`# confirm: "#releases"`, `confirm: "#releases"`},
+		"rules.example.test.yaml": {"wait: success, allow_stale: false}", `wait: success, allow_stale: false, confirm: "#releases", confirm_within: 24h}`},
+	} {
+		data, err := os.ReadFile(filepath.Join("../..", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := strings.Replace(string(data), change[0], change[1], 1)
+		if changed == string(data) {
+			t.Fatalf("%s lacks %s", name, change[0])
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := runRuleTests(t, "--require-coverage", filepath.Join(dir, "rules.example.test.yaml")); !strings.HasSuffix(got, "[exit status 0]\n") {
+		t.Errorf("%s", got)
+	}
+	env := newEnvironment(t)
+	env.run("--rules", "../../rules.example.yaml")
+}
+
 // A directory of rules may hold their tests.
 func TestRuleTestsOfADirectory(t *testing.T) {
 	dir := t.TempDir()

@@ -1,15 +1,22 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -39,6 +46,27 @@ func (p *program) postSlack(env *environment, a slacktest.Arrival, path, secret 
 func (p *program) pressedWith(env *environment, secret string) int {
 	p.Helper()
 	return p.postSlack(env, env.press(), slackapp.InteractionsPath, secret)
+}
+
+// others checks what the paths of Slack and those beside them answer to other requests than
+// Slack's.
+func (p *program) others(want map[string]int) {
+	p.Helper()
+	for request, want := range want {
+		method, path, _ := strings.Cut(request, " ")
+		r, err := http.NewRequestWithContext(p.Context(), method, strings.TrimSuffix(p.webhooks, webhook.Path)+path, http.NoBody)
+		if err != nil {
+			p.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			p.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			p.Errorf("%s is answered with %d, want %d", request, resp.StatusCode, want)
+		}
+	}
 }
 
 // requests returns the results of the requests from Slack that the log has.
@@ -78,6 +106,16 @@ func TestRequestsFromSlack(t *testing.T) {
 			t.Errorf("a press that is signed with %q is answered with %d, want %d", secret, code, want)
 		}
 	}
+	sslCheck := slacktest.Arrival{Form: url.Values{"ssl_check": {"1"}, "token": {"x"}}}
+	for secret, want := range map[string]int{"another": http.StatusUnauthorized, testSlackSecret: http.StatusOK} {
+		if code := p.postSlack(env, sslCheck, slackapp.CommandsPath, secret); code != want {
+			t.Errorf("an ssl_check that is signed with %q is answered with %d, want %d", secret, code, want)
+		}
+	}
+	p.others(map[string]int{
+		"GET /slack/interactions": 405, "HEAD /slack/interactions": 405, "PUT /slack/commands": 405, "GET /slack/commands": 405,
+		"GET /slack/": 404, "POST /slack/events": 404, "POST /slack": 404, "POST /slack/commands": 401,
+	})
 	wants()
 	for range 2 {
 		if code := p.postSlack(env, press, slackapp.InteractionsPath, testSlackSecret); code != http.StatusOK {
@@ -114,10 +152,47 @@ func TestNoRequestsFromSlack(t *testing.T) {
 			t.Errorf("POST %s is answered with %d, want 404", path, code)
 		}
 	}
+	p.others(map[string]int{"GET /slack/interactions": 404, "HEAD /slack/interactions": 404, "GET /slack/commands": 404, "POST /slack/events": 404, "GET /slack/": 404})
 	for _, setting := range [][]string{{"--slack-signing-secret", testSlackSecret}, {"--slack-app-token", testAppToken}} {
 		code, _, errs := called(t, append([]string{"serve", "--rules", env.dir + "/rules.yaml", "--gitlab-token", "x", "--webhook-token", "x"}, setting...)...)
 		if code != 1 || !strings.Contains(errs, "--slack-token: it is missing") {
 			t.Errorf("%s alone: exit status %d\n%s", setting[0], code, errs)
 		}
 	}
+}
+
+// TestRequestsOfAnotherReplica: a replica that takes no requests from Slack leaves those in
+// the queue to one that does.
+func TestRequestsOfAnotherReplica(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	ada := env.slack.AddUser("ada@example.com")
+	typed := env.slack.Command(slacktest.Command{User: ada, Channel: env.slack.Channel("#ci"), Text: "help"})
+	body, err := json.Marshal(chatops.Request{ID: "r", By: chatops.Person{UserID: ada, TeamID: slacktest.TeamID}, Command: "help", ReplyURL: typed.ResponseURL, ReceivedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Put(t.Context(), store.Record{ID: keys.Request("r"), Kind: chatops.RecordKind, Body: body}); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	p := env.serve()
+	var d depth
+	p.eventually("the request was worked on", func() bool {
+		d, _ = p.depth()
+		return d.Waiting+d.Dead > 0
+	})
+	if d.Dead > 0 {
+		t.Fatalf("the request is dead\n%s", p.tail())
+	}
+	p.stop()
+	p = env.serve("--slack-signing-secret", testSlackSecret)
+	p.eventually("the person reads the reply", func() bool { return len(env.slack.Replies()) > 0 })
 }

@@ -49,7 +49,7 @@ func TestSettingsAreCheckedAlike(t *testing.T) {
 		{"projects", "a,b", `"a,b" is no project: no path has a comma; give each one by itself`, 5},
 		{"slack-token", "xapp-hush-hush", "the token is an app-level token (xapp-…)", 4},
 		{"slack-signing-secret", "xoxb-hush-hush", "signing secret 1 is a token: copy the Signing Secret", 2},
-		{"slack-signing-secret", "hush-hush", "signing secret 1 is none of Slack's", 2},
+		{"slack-signing-secret", "hush-hush", "signing secret 1 is not a Slack signing secret", 2},
 		{"slack-app-token", "xoxb-hush-hush", "it is no app-level token: copy one that begins with xapp-", 2},
 		{"slack-operators", "ci-ops", `"ci-ops" is no user group in Slack: write its handle, like @ci-ops`, 2},
 		{"log-level", "loud", `"loud" is none of debug, info, warn, error`, 6},

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,24 +33,44 @@ func (r *rig) begin(t *testing.T, server *httptest.Server) net.Conn {
 	return conn
 }
 
-// What anybody can send takes bounded memory, and only for a time.
+// Whoever sends bodies that do not end takes bounded memory, and keeps no request of Slack
+// out.
 func TestBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	var dropped atomic.Int64
+	var waiting sync.WaitGroup
 	var begun []net.Conn
-	for range 256 {
-		begun = append(begun, r.begin(t, r.http))
+	for range 300 {
+		conn := r.begin(t, r.http)
+		begun = append(begun, conn)
+		waiting.Go(func() {
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				return // it is closed, below
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusInternalServerError {
+				dropped.Add(1)
+			}
+		})
 	}
-	press := r.retry()
-	code := func() int { code, _ := r.post(t, press, slackapp.InteractionsPath, signingSecret); return code }
-	r.eventually(t, "no memory is left", func() bool { return code() == http.StatusInternalServerError })
+	r.eventually(t, "all but 256 are dropped", func() bool { return dropped.Load() == 300-256 })
+	long := r.retry()
+	long.Form.Set("more", strings.Repeat("x", 100<<10)) // it does not come in one packet
+	for _, press := range []slacktest.Arrival{r.retry(), long} {
+		if code, body := r.post(t, press, slackapp.InteractionsPath, signingSecret); code != http.StatusOK {
+			t.Fatalf("while bodies that do not end take the memory, a press is answered with %d %s", code, body)
+		}
+	}
+	r.eventually(t, "the requests replace what takes long", func() bool { return dropped.Load() == 300-256+1 })
+	if n := len(r.queue.requests(t)); n != 2 {
+		t.Errorf("%d requests are stored, want 2", n)
+	}
 	for _, conn := range begun {
 		_ = conn.Close()
 	}
-	r.eventually(t, "memory is left", func() bool { return code() == http.StatusOK })
-	if n := len(r.queue.requests(t)); n != 1 {
-		t.Errorf("%d requests are stored", n)
-	}
+	waiting.Wait()
 }
 
 func TestSlowBodiesEnd(t *testing.T) {

@@ -48,7 +48,7 @@ func formOf(body []byte) (url.Values, error) {
 	values, err := url.ParseQuery(string(body))
 	switch {
 	case err != nil:
-		return nil, errors.New("the body is no form as Slack sends it")
+		return nil, errors.New("the body is not a valid URL-encoded form")
 	case values.Get("ssl_check") == "1":
 		return nil, &ignoredError{"ssl_check"}
 	}

@@ -43,7 +43,7 @@ func CheckSecrets(secrets []string) error {
 		case strings.HasPrefix(s, "xoxb-"), strings.HasPrefix(s, "xapp-"):
 			return fmt.Errorf("signing secret %d is a token: copy the Signing Secret from the app's page \"Basic Information\"", i+1)
 		case !signingSecret.MatchString(s):
-			return fmt.Errorf("signing secret %d is none of Slack's, which are 32 digits and letters: copy it from the app's page \"Basic Information\"", i+1)
+			return fmt.Errorf("signing secret %d is not a Slack signing secret (32 digits and letters): copy it from the app's page \"Basic Information\"", i+1)
 		}
 	}
 	return nil
@@ -68,9 +68,9 @@ func (v *verifier) checkTimestamp(h http.Header) error {
 // "v0:timestamp:body" in hexadecimal digits. Each secret is tried, so that the time which
 // this takes does not tell which one matched.
 func (v *verifier) checkSignature(h http.Header, body []byte) error {
-	digits, _ := strings.CutPrefix(h.Get(headerSignature), signatureScheme+"=")
+	digits, known := strings.CutPrefix(h.Get(headerSignature), signatureScheme+"=")
 	given, err := hex.DecodeString(digits)
-	if err != nil {
+	if !known || err != nil {
 		return errors.New("the request's " + headerSignature + " is malformed")
 	}
 	match := false

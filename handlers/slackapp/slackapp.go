@@ -103,7 +103,7 @@ type posted struct {
 // New returns a Handler that accepts what is signed with one of the secrets: while one is
 // rotated, there are two.
 func New(cfg Config, secrets []string) (*Handler, error) {
-	p := &posted{Config: cfg, refusals: handlers.NewRefusals(), bodies: bodies{make(chan struct{}, bodiesAtOnce), cmp.Or(cfg.BodyWait, DefaultBodyWait)}}
+	p := &posted{Config: cfg, refusals: handlers.NewRefusals(), bodies: bodies{wait: cmp.Or(cfg.BodyWait, DefaultBodyWait)}}
 	h := &Handler{posted: p}
 	if err := h.SetSecrets(secrets); err != nil {
 		return nil, err
@@ -134,15 +134,12 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 		if err := v.checkTimestamp(r.Header); err != nil { // before the body: anybody can send one
 			return p.refuse(c, http.StatusUnauthorized, err)
 		}
-		release, err := p.bodies.acquire()
-		if err != nil {
-			return p.refuse(c, http.StatusInternalServerError, err)
-		}
-		defer release()
 		body, err := p.bodies.read(c.Response(), r)
 		switch {
 		case errors.Is(err, errTooLarge):
 			return p.refuse(c, http.StatusRequestEntityTooLarge, err)
+		case errors.Is(err, errCrowded):
+			return p.refuse(c, http.StatusInternalServerError, err)
 		case err != nil:
 			return p.refuse(c, http.StatusBadRequest, err)
 		}
@@ -155,7 +152,7 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 		requests, err := decode(body, p.Now())
 		switch ignored := (*ignoredError)(nil); {
 		case errors.As(err, &ignored):
-			p.Log.Debug("interaction in Slack is none of ours", "reason", ignored.kind)
+			p.Log.Debug("interaction in Slack ignored", "reason", ignored.kind)
 			return c.NoContent(http.StatusOK)
 		case err != nil:
 			return p.refuse(c, http.StatusBadRequest, err)

@@ -128,6 +128,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"a forged signature", press, slackapp.InteractionsPath, "", []string{"X-Slack-Signature: v0=" + strings.Repeat("0", 64)}, 401, "does not fit"},
 		{"a short signature", press, slackapp.InteractionsPath, "", []string{"X-Slack-Signature: v0=00"}, 401, "does not fit"},
 		{"a malformed signature", press, slackapp.InteractionsPath, "", []string{"X-Slack-Signature: v1=zz"}, 401, "malformed"},
+		{"a signature without its scheme", press, slackapp.InteractionsPath, "", []string{
+			"X-Slack-Signature: " + strings.TrimPrefix(slacktest.Sign(signingSecret, at(0), press.Form.Encode()), "v0="),
+		}, 401, "malformed"},
+		{"an unsigned ssl_check", form("ssl_check", "1"), slackapp.InteractionsPath, "", []string{"X-Slack-Signature: "}, 401, "is not signed"},
+		{"a forged ssl_check", form("ssl_check", "1"), slackapp.CommandsPath, nextSecret, nil, 401, "does not fit"},
 		{"a huge body", form("payload", strings.Repeat("x", 130<<10)), slackapp.InteractionsPath, signingSecret, nil, 413, "larger than"},
 		{"JSON", press, slackapp.InteractionsPath, signingSecret, []string{"Content-Type: application/json"}, 400, "x-www-form-urlencoded"},
 		{"no payload", form("x", "y"), slackapp.InteractionsPath, signingSecret, nil, 400, "not JSON"},

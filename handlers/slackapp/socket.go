@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// refusedWait is how long nothing is sent after Slack has refused the token, unless the
-	// token changes.
+	// refusedWait is how long nothing is sent after Slack has refused the token, or another
+	// server answered, unless the token changes.
 	refusedWait = 5 * time.Minute
 	// openFor is how long Slack may take to give the address of a connection.
 	openFor = 10 * time.Second
@@ -90,7 +90,11 @@ func (s *Socket) Run(ctx context.Context) {
 			continue
 		default:
 		}
-		s.cfg.Log.Error("Slack refuses the app-level token: buttons and commands in Slack do not work", "error", hidden(err, token), "advice", "copy an app-level token with the scope connections:write to --slack-app-token, and turn Socket Mode on in the Slack app")
+		reason, advice := "Slack refuses the app-level token", "copy an app-level token with the scope connections:write to --slack-app-token, and turn Socket Mode on in the Slack app"
+		if _, is := errors.AsType[slackapi.StatusCodeError](err); is { // Slack's API answers with JSON
+			reason, advice = "another server answers instead of Slack's API", "check --slack-api-url and the proxy"
+		}
+		s.cfg.Log.Error(reason+": buttons and commands in Slack do not work", "error", hidden(err, token), "advice", advice)
 		s.failed = true
 		again := time.NewTimer(refusedWait)
 		select {
@@ -102,7 +106,8 @@ func (s *Socket) Run(ctx context.Context) {
 	}
 }
 
-// connect takes requests with a token, until ctx is done or Slack refuses the token.
+// connect takes requests with a token, until ctx is done, Slack refuses the token, or
+// another server answers with status 404: slack-go tries again after all other errors.
 func (s *Socket) connect(ctx context.Context, token string) error {
 	client := socketmode.New(
 		slackapi.New("", slackapi.OptionAppLevelToken(token), slackapi.OptionAPIURL(s.cfg.APIURL), slackapi.OptionHTTPClient(&http.Client{
@@ -157,7 +162,7 @@ func (s *Socket) handle(ctx context.Context, client *socketmode.Client, e socket
 	}
 	switch ignored := (*ignoredError)(nil); {
 	case errors.As(err, &ignored):
-		s.cfg.Log.Debug("interaction in Slack is none of ours", "reason", ignored.kind)
+		s.cfg.Log.Debug("interaction in Slack ignored", "reason", ignored.kind)
 	case err != nil:
 		s.cfg.Log.Warn("request from Slack refused", "reason", err)
 		return

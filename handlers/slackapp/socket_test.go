@@ -138,6 +138,20 @@ func TestSocketModeFollowsItsToken(t *testing.T) {
 	}
 }
 
+// An answer that Slack's API never gives says nothing about the token.
+func TestSocketModeBehindAnotherServer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Fail(slacktest.Fault{Method: "apps.connections.open", Status: 404, Times: 1})
+	s, _ := r.socket(t, appToken)
+	r.eventually(t, "the answer is logged", func() bool { return strings.Contains(r.log.String(), "level=ERROR") })
+	if log := r.log.String(); strings.Contains(log, "refuses the app-level token") || !strings.Contains(log, "404") || !strings.Contains(log, "--slack-api-url") {
+		t.Errorf("the log:\n%s", log)
+	}
+	s.SetToken(appToken)
+	r.eventually(t, "the socket is connected", r.connected(1))
+}
+
 // Each envelope comes to one of the replicas, and one that comes to two is one record.
 func TestSocketModeOfReplicas(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package rulefile
 
 import (
+	"regexp"
 	"slices"
 	"time"
 
@@ -23,6 +24,10 @@ const (
 )
 
 const withinWithoutConfirm = "`confirm_within` is how long a play waits for its confirmation: say where with `confirm: \"#deploys\"`, or omit it"
+
+// confirmIn matches where people can be asked: a name, which may have spaces that another
+// check reports, an id, and the author.
+var confirmIn = regexp.MustCompile(`^(#[^#,]+|[CDG][A-Z0-9]{8,}|` + event.ChannelAuthor + `|.* .*)$`)
 
 // reviewConfirm reports a time for a confirmation that is not wanted.
 func reviewConfirm(f *schema.Document, parameters *yaml.Node) {
@@ -49,13 +54,19 @@ func (rd *reader) confirmChannel(a *rules.Action, purpose func() expression.Purp
 				f.FailAt(n, "%q is a receiver in `receivers`, where nobody can answer: %s must be a Slack channel, like \"#deploys\"", n.Value, what)
 			case schema.IsText(n) && (n.Value == "" || n.Value == "#"):
 				f.FailAt(n, "%s is empty: write a Slack channel, like \"#deploys\", or omit it", what)
+			case n.Value == event.WaitNone || n.Value == "false":
+				f.FailAt(n, "%s is a Slack channel: omit it where nobody must confirm", what)
+			case n.Value == "true":
+				f.FailAt(n, "%s must say where people are asked: write a Slack channel, like \"#deploys\"", what)
+			case schema.IsText(n) && !hasExpressions(n) && !confirmIn.MatchString(n.Value):
+				f.FailAt(n, "%q is not one Slack channel: write its name with #, like \"#deploys\", its id, like C024BE91L, or `author`", n.Value)
 			default:
 				a.ConfirmWithin = event.Duration(defaultConfirmWithin)
 				channel.Read(f, n, what)
 			}
 		},
 		JSON: func() schema.JSON {
-			return schema.JSON{"type": "string", "pattern": `^(#?[^\s{#][^\s{]*|.*\{\{.*\}\}.*)$`}
+			return schema.JSON{"type": "string", "pattern": `^(#[^\s{#,]+|[CDG][A-Z0-9]{8,}|author|.*\{\{.*\}\}.*)$`}
 		},
 	}
 }

@@ -44,6 +44,10 @@ const (
 
 	ProtectedEnvironments = "protected_environments"
 	Member                = "member"
+
+	ProjectGroups              = "project_groups"
+	GroupProtectedEnvironments = "group_protected_environments"
+	GroupMember                = "group_member"
 )
 
 // Endpoints of webhooks.

@@ -20,7 +20,10 @@ type Group struct {
 	// NotOwner makes the bot a Maintainer who is not Owner too: it may not see the
 	// group's webhooks.
 	NotOwner bool
-	WebURL   string // set by the server
+	// ProtectedEnvironments are those that only these roles in the group may deploy to, by
+	// tier, in all projects below it.
+	ProtectedEnvironments map[string][]Role
+	WebURL                string // set by the server
 }
 
 // group is a group of the server's state.
@@ -140,6 +143,18 @@ func (c *call) getGroup() {
 		o["shared_projects"] = []object{}
 	}
 	writeJSON(c.w, http.StatusOK, o)
+}
+
+// listProjectGroups lists the groups that a project is in (Projects::GroupsFinder).
+func (c *call) listProjectGroups() {
+	var all []object
+	for namespace := c.project.Namespace(); namespace != "."; namespace = path.Dir(namespace) {
+		g := c.s.groupAt(namespace)
+		all = append(all, object{"id": g.ID, "name": g.Name, "full_name": g.Path, "full_path": g.Path, "web_url": g.WebURL, "avatar_url": nil})
+	}
+	if page, ok := offsetPage(c, slices.Values(all), true); ok {
+		writeJSON(c.w, http.StatusOK, page)
+	}
 }
 
 // listGroupProjects lists the projects of a group, with those of its subgroups on

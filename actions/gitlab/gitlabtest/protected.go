@@ -50,6 +50,23 @@ func (c *call) listProtectedEnvironments() {
 	})
 }
 
+// listGroupProtectedEnvironments lists tiers and the roles that may deploy, to those who
+// administrate the group (API::GroupProtectedEnvironments in GitLab Premium).
+func (c *call) listGroupProtectedEnvironments() {
+	g := c.findGroup()
+	switch {
+	case g == nil:
+	case g.Role != Maintainer || g.NotOwner:
+		c.message(http.StatusForbidden, "403 Forbidden")
+	default:
+		if page, ok := offsetPage(c, slices.Values(slices.Sorted(maps.Keys(g.ProtectedEnvironments))), true); ok {
+			writeJSON(c.w, http.StatusOK, each(page, func(tier string) object {
+				return object{"name": tier, "deploy_access_levels": accessLevels(g.ProtectedEnvironments[tier]), "required_approval_count": 0}
+			}))
+		}
+	}
+}
+
 // nobody is the access level that no user has.
 var nobody = object{"access_level": 0, "access_level_description": "No one", "user_id": nil, "group_id": nil}
 

@@ -3,6 +3,7 @@ package gitlabtest
 import (
 	"cmp"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +15,10 @@ type Account struct {
 	PublicEmail string // in the profile; "": the user shows none
 	State       string // default: active
 	Bot         bool
-	Unconfirmed bool           // the private Email is
-	Roles       map[int64]Role // by the ids of projects
-	Awaiting    bool           // an administrator must approve the memberships
+	Unconfirmed bool            // the private Email is
+	Roles       map[int64]Role  // by the ids of projects
+	GroupRoles  map[string]Role // by the paths of groups
+	Awaiting    bool            // an administrator must approve the memberships
 }
 
 // AddAccount adds a user, or replaces the one of its id.
@@ -73,9 +75,32 @@ func (c *call) getUserByID() {
 
 // getMember describes a member of the project (API::Members).
 func (c *call) getMember() {
-	a := c.account()
-	if a != nil {
-		if role, is := a.Roles[c.project.ID]; is && role != NoAccess {
+	c.member(func(a Account) (Role, bool) {
+		role, is := a.Roles[c.project.ID]
+		return role, is
+	})
+}
+
+// getGroupMember describes a member of the group or of one that it is in.
+func (c *call) getGroupMember() {
+	g := c.findGroup()
+	if g == nil {
+		return
+	}
+	c.member(func(a Account) (Role, bool) {
+		for at := g.Path; at != "."; at = path.Dir(at) {
+			if role, is := a.GroupRoles[at]; is {
+				return role, true
+			}
+		}
+		return NoAccess, false
+	})
+}
+
+// member describes the user of the path with its role.
+func (c *call) member(roleOf func(Account) (role Role, is bool)) {
+	if a := c.account(); a != nil {
+		if role, is := roleOf(*a); is && role != NoAccess {
 			o := c.basicUser(*a)
 			o["access_level"], o["expires_at"], o["membership_state"] = role.accessLevel(), nil, "active"
 			if a.Awaiting {

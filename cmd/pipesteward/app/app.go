@@ -196,14 +196,16 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	}}
 	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, MaxEntries: report.DefaultMaxEntries}
 	changes := audit.Log{Store: db, Now: time.Now}
+	takeRequest := requests.Elsewhere{Now: time.Now, Log: log}.Handle
 	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {
 		who := rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
-		requested := requests.Handler{
+		requested := &requests.Handler{
 			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: who}, Replies: chat,
 			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: slackReports{journal}, Now: time.Now, Log: log,
 		}
-		runner.Handle(chatops.RecordKind, worker.JSON(requested.Handle))
+		takeRequest = requested.Handle
 	}
+	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
 		Reports: reports{journal}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,

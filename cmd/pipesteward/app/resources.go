@@ -212,7 +212,7 @@ var _ requests.Reporter = slackReports{}
 
 // Report implements requests.Reporter.
 func (r slackReports) Report(ctx context.Context, since time.Duration) (string, error) {
-	sums, err := r.Reader.Report(ctx, report.Query{Since: time.Now().Add(-since)})
+	sums, err := r.Reader.Report(ctx, report.Query{Since: r.Now().Add(-since)})
 	if err != nil {
 		return "", err
 	}
