@@ -24,7 +24,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 	if e.Meta.Kind == event.KindPipeline {
 		status = e.Pipeline.Status
 	}
-	if rs.ends && e.Meta.Kind == event.KindPipeline && event.Ended(status) {
+	if len(rs.ends) > 0 && e.Meta.Kind == event.KindPipeline && event.Ended(status) {
 		return true
 	}
 	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")

@@ -149,7 +149,7 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 				continue
 			}
 			notice := event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Language: n.Language, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group}
-			errs = append(errs, rs.write(ev, o, n, &notice, escape(to))...)
+			errs = append(errs, rs.write(ev, o, r.Name, n.own(&notice), &notice, escape(to))...)
 			notices = append(notices, notice)
 		}
 	}
@@ -182,20 +182,41 @@ func (rs *Rules) Notifies(o event.Outcome) bool {
 	return mayTurn || notifies(o.Rule) || slices.ContainsFunc(o.AlsoWantedBy, notifies)
 }
 
-// write renders the texts of a notice: that of its entry, and those of the rule files'
-// templates. What can't be rendered stays "".
-func (rs *Rules) write(ev *evaluation, o event.Outcome, n Notify, to *event.Notice, escape func(string) string) (errs []*RuleError) {
-	own := templates.Part{Name: "text", Text: &to.Text, Template: n.Text}
-	if to.Turn == event.StateResolved {
-		own.Name, own.Template = "resolved", n.State.Resolved
+// FromTemplates returns a notice that no rule sends with the texts of the rule files'
+// templates: of an outcome that a person requested, or of none, at the end of a pipeline.
+// Values are escaped and errors returned as by Notices, but the errors name no rule.
+func (rs *Rules) FromTemplates(ctx context.Context, o event.Outcome, n event.Notice, facts expression.Facts, escape func(string) string) (event.Notice, []*RuleError) {
+	if len(rs.templates) == 0 {
+		return n, nil
 	}
+	ev, err := rs.evaluation(ctx, o.Event, facts)
+	if err != nil {
+		return n, nil
+	}
+	defer ev.End()
+	ev.About(o)
+	errs := rs.write(ev, o, "", templates.Part{}, &n, escape)
+	return n, errs
+}
+
+// own returns the text of the entry for a notice.
+func (n Notify) own(to *event.Notice) templates.Part {
+	if to.Turn == event.StateResolved {
+		return templates.Part{Name: "resolved", Text: &to.Text, Template: n.State.Resolved}
+	}
+	return templates.Part{Name: "text", Text: &to.Text, Template: n.Text}
+}
+
+// write renders the texts of a notice: its own, and those of the rule files' templates. What
+// can't be rendered stays "".
+func (rs *Rules) write(ev *evaluation, o event.Outcome, rule string, own templates.Part, to *event.Notice, escape func(string) string) (errs []*RuleError) {
 	for _, part := range append([]templates.Part{own}, rs.templates.Parts(o, to)...) {
 		if part.Template == nil || *part.Text != "" {
 			continue
 		}
 		text, err := ev.Text(*part.Template, escape)
 		if err != nil {
-			errs = append(errs, &RuleError{to.Rules[0], part.Name, err})
+			errs = append(errs, &RuleError{rule, part.Name, err})
 		}
 		*part.Text = text
 	}

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -40,6 +41,34 @@ func TestChannelOfANotice(t *testing.T) {
 			}
 			if (len(errs) > 0) != c.fails {
 				t.Errorf("errors %v", errs)
+			}
+		})
+	}
+}
+
+// TestLabelsOfLinks: a value in the label of a link is one short line, so that it is a link
+// everywhere; any other value stays as it is.
+func TestLabelsOfLinks(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("字", 149) + "…"
+	for _, c := range []struct{ name, text, message, want string }{
+		{"a line break", "<{{ job.url }}|{{ commit.message }}>", "Cache\n\n  the dependencies\r\n", "<https://g/1|Cache the dependencies>"},
+		{"much text", "<{{ job.url }}|{{ commit.message }}> of {{ job.name }}", strings.Repeat("字", 70_000), "<https://g/1|" + long + "> of rspec"},
+		{"as long as may be", "<https://g/2|{{ commit.message }}>", strings.Repeat("x", 150), "<https://g/2|" + strings.Repeat("x", 150) + ">"},
+		{"beside other text", "<https://g/2|job {{ job.name }}: {{ commit.message }}>", "a\nb", "<https://g/2|job rspec: a b>"},
+		{"before and behind a link", "{{ commit.message }} <https://g/2|x> {{ commit.message }}", "a\nb", "a\nb <https://g/2|x> a\nb"},
+		{"a mention", "<@U024BE7LH> {{ commit.message }} > {{ commit.message }}", "a\nb", "<@U024BE7LH> a\nb > a\nb"},
+		{"no link", "1 < 2 | {{ commit.message }} > 0", "a\nb", "1 < 2 | a\nb > 0"},
+		{"a label without an end", "<https://g/2|{{ commit.message }}", "a\nb", "<https://g/2|a\nb"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			rs := load(t, fmt.Sprintf("version: 1\nrules: [{name: r, on: job, actions: [retry], notify: [{channel: ci, text: %q}]}]\n", c.text))
+			o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), Rule: "r"}, Result: event.ResultDone}
+			o.Job.Name, o.Job.URL, o.Commit.Message = "rspec", "https://g/1", c.message
+			got, errs := rs.Notices(t.Context(), o, &facts{}, anywhere(strings.Clone))
+			if len(errs) > 0 || len(got) != 1 || got[0].Text != c.want {
+				t.Errorf("notices %+v, errors %v; want the text %q", got, errs, c.want)
 			}
 		})
 	}

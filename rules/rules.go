@@ -31,10 +31,10 @@ type Rules struct {
 	fingerprint string   // of the identities
 	without     []string // identities of the rules that make no decisions
 
-	retries        bool // a rule retries jobs, or people may request that
-	retryPipelines bool // a rule for pipeline events retries
-	ends           bool // a rule notifies a receiver at the end of a pipeline
-	bridges        bool // a rule for job events reads whether a job is a trigger job
+	retries        bool           // a rule retries jobs, or people may request that
+	retryPipelines bool           // a rule for pipeline events retries
+	ends           []event.Notice // see AtEnd
+	bridges        bool           // a rule for job events reads whether a job is a trigger job
 }
 
 // Len returns the number of rules.
@@ -65,9 +65,9 @@ func New(set Set) *Rules {
 		rs.add(r)
 	}
 	for _, d := range set.Receivers {
-		rs.ends = rs.ends || receiver.AtEnd(d.Kind) && slices.ContainsFunc(set.Rules, func(r *Rule) bool {
-			return slices.ContainsFunc(r.Notify, func(n Notify) bool { return n.Receiver == d.Name && n.Group.Burst > 0 })
-		})
+		if receiver.AtEnd(d.Kind) {
+			rs.ends = append(rs.ends, atEnd(d.Name, set.Rules)...)
+		}
 	}
 	rs.fingerprint = fingerprint(rs.identities)
 	return rs
@@ -87,8 +87,23 @@ func (rs *Rules) add(r *Rule) {
 	rs.index[r.On].add(len(rs.rules)-1, r)
 }
 
-// NotifiesAtEnd reports whether a rule notifies a receiver at the end of a pipeline.
-func (rs *Rules) NotifiesAtEnd() bool { return rs.ends }
+// atEnd returns a notice to a receiver as the first entry has it that notifies the receiver at
+// the end of pipelines; none if no entry does.
+func atEnd(receiver string, all []*Rule) []event.Notice {
+	for _, r := range all {
+		for _, n := range r.Notify {
+			if n.Receiver == receiver && n.Group.Burst > 0 {
+				return []event.Notice{{Address: event.Address{Receiver: receiver}, Language: n.Language, Group: n.Group}}
+			}
+		}
+	}
+	return nil
+}
+
+// AtEnd returns whom rules notify at the end of a pipeline: for each receiver a notice with
+// its address, its language and how it is gathered. The slice is shared and must not be
+// changed.
+func (rs *Rules) AtEnd() []event.Notice { return rs.ends }
 
 // Rule returns the rule with a name; nil if there is none.
 func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }

@@ -99,6 +99,30 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+// TestFromTemplates: a notice that no rule sends has the texts of `templates`, too; the
+// message at the end of a pipeline, which is of no outcome, the header alone.
+func TestFromTemplates(t *testing.T) {
+	t.Parallel()
+	rs := load(t, templated)
+	o := event.Outcome{Decision: event.Decision{Event: fixture.JobEvent(), By: event.Requester{Name: "Sidney"}}, Result: event.ResultDone}
+	o.Job.Name, o.User.Name = "<rspec>", "Ann"
+	to := event.Notice{Address: slack("#zh"), Language: event.Chinese}
+	got, errs := rs.FromTemplates(t.Context(), o, to, &facts{err: errors.New("down")}, strings.NewReplacer("<", "&lt;", ">", "&gt;").Replace)
+	want := to
+	want.Text, want.Header = "已完成 &lt;rspec&gt;", o.Project.Path+" of Ann"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("of a request (-want +got):\n%s", diff)
+	}
+	if len(errs) != 1 || errs[0].Part != "templates.details" || errs[0].Rule != "" {
+		t.Errorf("errors %v", errs)
+	}
+	o.Result, to.Text, want.Text = "", "the end", "the end"
+	got, errs = rs.FromTemplates(t.Context(), o, to, &facts{}, strings.Clone)
+	if diff := cmp.Diff(want, got); diff != "" || len(errs) > 0 {
+		t.Errorf("at the end of a pipeline (-want +got):\n%s%v", diff, errs)
+	}
+}
+
 // A turn of a state has its template, too.
 func TestTemplateOfATurn(t *testing.T) {
 	rs := load(t, templated)

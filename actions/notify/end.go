@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -91,7 +92,7 @@ func (n *Notifier) atEnd(rec NoticeRecord) bool { return n.hasLine(rec) && !need
 
 // Ended returns the values which say that the event's pipeline has ended, if that matters.
 func (n *Notifier) Ended(ctx context.Context, e event.Event) ([]store.Value, error) {
-	if e.Meta.Kind != event.KindPipeline || !event.Ended(e.Pipeline.Status) || !n.Rules().NotifiesAtEnd() {
+	if e.Meta.Kind != event.KindPipeline || !event.Ended(e.Pipeline.Status) || len(n.Rules().AtEnd()) == 0 {
 		return nil, nil
 	}
 	end := pipelineEnd{Status: e.Pipeline.Status, Position: positionOf(e)}
@@ -164,6 +165,36 @@ func (n *Notifier) addLine(ctx context.Context, l *worker.Lease, rec NoticeRecor
 	return n.addItem(ctx, id, l.ID(), i)
 }
 
+// inEnds reports whether an outcome counts in the messages at the end of its pipeline though
+// no rule notifies of it: a person requested it, and the newest outcome of each job is said.
+func (n *Notifier) inEnds(o event.Outcome) bool {
+	return o.Requested() && o.Pipeline.ID != 0 && o.Result != event.ResultSkipped && o.Result != event.ResultDeferred && !n.Immediate && len(n.Rules().AtEnd()) > 0
+}
+
+// addRequested adds an outcome that a person requested to the messages at the end of its
+// pipeline, for the lines that these have of its job.
+func (n *Notifier) addRequested(ctx context.Context, l *worker.Lease, o event.Outcome) error {
+	if !n.inEnds(o) {
+		return nil
+	}
+	for _, notice := range n.Rules().AtEnd() {
+		if !n.ender(notice.Address) {
+			continue
+		}
+		rec := NoticeRecord{Outcome: o, Notice: n.fromTemplates(ctx, o, notice)}
+		id, _, err := n.gathersEnd(ctx, rec)
+		if err != nil {
+			return err
+		}
+		i := itemOf(rec)
+		i.AtOnce, i.Requested = true, true
+		if err := n.addItem(ctx, id, l.ID(), i); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
 // handleEnd has a digest sent when its pipeline has ended. If the address has too many
 // messages, its notices are left to be gathered anew.
 func (n *Notifier) handleEnd(ctx context.Context, l *worker.Lease, rec DigestRecord) error {
@@ -194,7 +225,7 @@ func (n *Notifier) handleEnd(ctx context.Context, l *worker.Lease, rec DigestRec
 			return err
 		}
 		if !many {
-			message, err := n.endMessage(l.ID(), rec, end, items, ids)
+			message, err := n.endMessage(ctx, l.ID(), rec, end, items, ids)
 			if err != nil {
 				return err
 			}
@@ -251,12 +282,13 @@ func (n *Notifier) endOf(ctx context.Context, rec DigestRecord, items []digest.I
 }
 
 // endMessage returns the message at the end of a pipeline.
-func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, items []digest.Item, ids []string) (NoticeRecord, error) {
+func (n *Notifier) endMessage(ctx context.Context, id string, rec DigestRecord, end *pipelineEnd, items []digest.Item, ids []string) (NoticeRecord, error) {
 	message := NoticeRecord{Announcement: id, Notice: event.Notice{Address: rec.Address, Language: rec.Language}, Of: ids}
 	message.Event, message.ID, message.At, message.Result = rec.End.Event, id, n.Now().UTC(), event.ResultSkipped
 	status := ""
 	if end != nil {
 		status = end.Status
+		message.Pipeline.Status = status
 	}
 	switch status { // for the mark of the message
 	case "failed":
@@ -276,5 +308,8 @@ func (n *Notifier) endMessage(id string, rec DigestRecord, end *pipelineEnd, ite
 	}
 	text, err := digest.EndText(status, items, mrkdwn.Style.In(rec.Language))
 	message.Notice.Text = text
-	return message, err
+	about := message.Outcome
+	about.Result = "" // the message is of no single outcome
+	message.Notice = n.fromTemplates(ctx, about, message.Notice)
+	return message, errors.Join(err, ctx.Err())
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -38,6 +39,7 @@ type mailbox struct {
 	ids      []string
 	messages []string
 	mentions [][]string
+	headers  []string
 	fails    int // so many next messages are refused
 }
 
@@ -52,14 +54,14 @@ func (m *mailbox) Notify(_ context.Context, o event.Outcome, n event.Notice) err
 	if text == "" {
 		text = o.Result + " " + o.Job.Name
 	}
-	return m.add(o.ID+o.Result, text, n.Mention)
+	return m.add(o.ID+o.Result, text, n.Header, n.Mention)
 }
 
 func (m *mailbox) Announce(_ context.Context, key, _, text string) error {
-	return m.add(key, text, nil)
+	return m.add(key, text, "", nil)
 }
 
-func (m *mailbox) add(id, text string, mention []string) error {
+func (m *mailbox) add(id, text, header string, mention []string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fails > 0 {
@@ -68,6 +70,7 @@ func (m *mailbox) add(id, text string, mention []string) error {
 	}
 	if !slices.Contains(m.ids, id) {
 		m.ids, m.messages, m.mentions = append(m.ids, id), append(m.messages, text), append(m.mentions, mention)
+		m.headers = append(m.headers, header)
 	}
 	return nil
 }
@@ -319,4 +322,56 @@ func TestKilledBeforeTheEnd(t *testing.T) {
 			h.Errorf("%s: %d outcomes in messages %q, want 2", when, n, m.messages)
 		}
 	})
+}
+
+// TestEndAfterARetryOfAPerson: what came of a retry that a person requested in Slack is the
+// newest outcome of its job there, too, and of no other job.
+func TestEndAfterARetryOfAPerson(t *testing.T) {
+	t.Parallel()
+	rules := strings.Replace(endRules, "mention: [\"7\"]}]", "mention: [\"7\"]}, {channel: \"#ci\"}]", 1) + `
+  - {name: alert, on: job, if: job.name == "lint" and job.status == "failed", notify: [{channel: "#ci"}]}
+templates: {recovered: "{{ job.name }} is fine{{ outcome.by != '' ? ' thanks to ' + outcome.by : '' }}"}
+`
+	h := actionstest.New(t, rules)
+	h.Load(rules, rulefile.Options{Requests: true})
+	m := &mailbox{}
+	h.Rights = actionstest.Rights(actionstest.Everybody)
+	useMailbox(h, m)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+	fail(h, "rspec", actionstest.Stuck)
+	h.Pass(time.Minute, time.Second)
+	fail(h, "rspec", actionstest.Stuck)
+	h.Pass(10*time.Second, time.Second)
+	wantMessages(h, m, "at once", "gave_up rspec")
+	h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.Pass(10*time.Second, time.Second)
+	succeed(h, "rspec")
+	fail(h, "lint", "script_failure")
+	h.Pass(10*time.Second, time.Second)
+	h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.Pass(10*time.Second, time.Second)
+	succeed(h, "lint")
+	ends(h)
+	h.Pass(2*time.Minute, time.Second)
+	if len(m.messages) != 2 || m.messages[1] != "The pipeline passed.\n• rspec is fine thanks to Ada" {
+		t.Errorf("messages %q, want the end, with what came of the retry by Ada", m.messages)
+	}
+}
+
+// TestHeaderOfTheEnd: the message at the end of a pipeline has the header of the rule files, in
+// the language of the receiver, and says what the pipeline came to.
+func TestHeaderOfTheEnd(t *testing.T) {
+	t.Parallel()
+	const header = `templates: {header: {zh: "{{ project.path }}: {{ pipeline.status }}{{ outcome.result }}"}, details: "{{ pipeline.stages[1000] }}"}` + "\n"
+	for language, want := range map[string]string{event.Chinese: "platform/shop: success", event.English: ""} {
+		h, m := newMailbox(t, strings.Replace(endRules, "name: ops,", "name: ops, language: "+language+",", 1)+header)
+		stuck(h)
+		h.Pass(time.Minute, time.Second)
+		succeed(h, "rspec")
+		ends(h)
+		h.WorkOff()
+		if len(m.headers) != 1 || m.headers[0] != want {
+			t.Errorf("%s: headers %q, want %q", language, m.headers, want)
+		}
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -86,6 +87,9 @@ const maxStateTries = 3
 // queueNotices ends the lease of an outcome, and queues its notices. The outcomes that set
 // the same state do so in turn.
 func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Outcome) error {
+	if err := n.addRequested(ctx, l, o); err != nil {
+		return err
+	}
 	unlock := n.lockStates(o)
 	if unlock == nil {
 		return &worker.LaterError{Err: errors.New("another outcome sets the same state"), After: turnRetry(l)}
@@ -119,7 +123,7 @@ func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Ou
 // that only queues decisions they send none: each decision has its own outcome.
 func (n *Notifier) notifies(o event.Outcome) bool {
 	if o.Requested() {
-		return len(requested(o)) > 0
+		return len(requested(o)) > 0 || n.inEnds(o)
 	}
 	return (o.Sweep.ID == "" || o.Sweep.Erases() || len(o.Sweep.Problems) > 0) && n.Rules().Notifies(o)
 }
@@ -138,16 +142,17 @@ func requested(o event.Outcome) []event.Notice {
 // words.
 func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice, error) {
 	if o.Requested() {
-		return requested(o), nil
+		all := requested(o)
+		for i, notice := range all {
+			all[i] = n.fromTemplates(ctx, o, notice)
+		}
+		return all, ctx.Err()
 	}
 	all, errs := n.Rules().Notices(ctx, o, n.Facts(), n.escapeFor)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	for _, err := range errs {
-		n.Metrics.RuleError(err.Rule)
-		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
-	}
+	n.unrendered(o, errs)
 	for i, notice := range all {
 		if notice.Text != "" || notice.Turn == "" {
 			continue
@@ -159,6 +164,24 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 		all[i].Text = text
 	}
 	return all, nil
+}
+
+// fromTemplates returns a notice that no rule sends with the texts of the rule files'
+// templates. It is incomplete if ctx has ended.
+func (n *Notifier) fromTemplates(ctx context.Context, o event.Outcome, notice event.Notice) event.Notice {
+	notice, errs := n.Rules().FromTemplates(ctx, o, notice, n.Facts(), n.escapeFor(notice.Address))
+	if ctx.Err() == nil {
+		n.unrendered(o, errs)
+	}
+	return notice
+}
+
+// unrendered counts and logs the texts of an outcome's notices that could not be rendered.
+func (n *Notifier) unrendered(o event.Outcome, errs []*rules.RuleError) {
+	for _, err := range errs {
+		n.Metrics.RuleError(err.Rule)
+		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+	}
 }
 
 // queue returns the changes that queue the notices of an outcome, and add them and its

@@ -156,6 +156,22 @@ func TestWhatBecomesOfARetryOfAPerson(t *testing.T) {
 	}
 }
 
+// TestTemplatesOfARequest: the message keeps the texts of the rule files when a person acts,
+// in its language.
+func TestTemplatesOfARequest(t *testing.T) {
+	t.Parallel()
+	h := open(t, strings.Replace(notices, "when: [done]", "language: zh", 1)+`
+templates:
+  done: {zh: "{{ outcome.action }}: {{ outcome.by }}"}
+  header: {zh: "标题 {{ project.path }}"}
+  context: "context of {{ job.name }}"
+`, actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.WorkOff()
+	actionstest.Has(t, h.Slack.Messages("ci")[0].Plain(), "标题 platform/shop", "context of rspec", "retry: Ada")
+}
+
 // TestEraseButton: what a rule would erase in a dry run.
 func TestEraseButton(t *testing.T) {
 	t.Parallel()

@@ -138,6 +138,9 @@ func viewOfQuestion(o event.Outcome, answer event.Answer, posted time.Time) (que
 		At:          answer.At.UTC().Format("15:04 MST"),
 		Within:      event.Coarse(within).String(),
 	}
+	if v.Triggerer == v.Author {
+		v.Triggerer = "" // the person is named once
+	}
 	var variables, inputs []string
 	for _, name := range slices.Sorted(maps.Keys(o.Action.Variables)) {
 		variables = append(variables, mrkdwn.Code(name))

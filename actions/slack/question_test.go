@@ -116,6 +116,17 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
+// TestQuestionNamesAPersonOnce: the author of the commit who has triggered the pipeline.
+func TestQuestionNamesAPersonOnce(t *testing.T) {
+	w := newFixture(t)
+	o := toPlay()
+	o.Commit.AuthorName = o.User.Name
+	mustAsk(t, w, o, event.Answer{})
+	if n := strings.Count(w.Messages(o.Action.Confirm)[0].Plain(), o.User.Name); n != 1 {
+		t.Errorf("the person is named %d times, want once", n)
+	}
+}
+
 // What comes late, twice, or about a question that is not there changes nothing.
 func TestQuestionEdits(t *testing.T) {
 	w := newFixture(t)

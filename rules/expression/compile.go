@@ -94,7 +94,8 @@ type Purpose struct {
 	Want   string // one of the Want constants
 	On     string // the rule's kind of events
 	HasJob bool   // there is a job, so the expression may use job, log() and details()
-	// HasOutcome is set for texts about an outcome, which may use outcome.
+	// HasOutcome is set for texts of notifications: they may use outcome, and values in the
+	// labels of their links are made one short line.
 	HasOutcome bool
 
 	Classes Classes // of the rule files

@@ -20,6 +20,7 @@ type part struct {
 	text    string // without the braces
 	at      int    // characters from the start of the template's text
 	program *vm.Program
+	label   bool // its value stands in the label of a link
 }
 
 // TemplateExpression is an expression in a template, with its position.
@@ -84,9 +85,12 @@ func ParseTemplate(text string, p Purpose) (Template, []Finding) {
 			findings = append(findings, Finding{at + f.At, f.Message})
 		}
 		if program != nil {
-			t.parts = append(t.parts, part{source, at, program})
+			t.parts = append(t.parts, part{text: source, at: at, program: program})
 		}
 		rest, offset = rest[end+2:], offset+end+2
+	}
+	if p.HasOutcome {
+		t.markLabels()
 	}
 	return t, findings
 }
@@ -137,6 +141,9 @@ func (t Template) render(m *limits.Machine, env any, escape func(string) string)
 		text, err := runText(m, p.program, env)
 		if err != nil {
 			return "", err
+		}
+		if p.label {
+			text = labelOf(text)
 		}
 		if b.WriteString(escape(text)); b.Len() > limits.MaxText {
 			return "", limits.ErrTooMuch

@@ -50,7 +50,9 @@ func (rd *reader) override(name string) schema.Schema {
 				return
 			}
 			rd.set.places["template "+name] = f.Place(n)
-			if n.Kind == yaml.MappingNode && !f.Begins(n, "{{") {
+			if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+				f.FailAt(n, "%s is empty: write a text, or leave it out for the default one", what)
+			} else if n.Kind == yaml.MappingNode && !f.Begins(n, "{{") {
 				forEach.Read(f, n, what)
 			} else {
 				forAll.Read(f, n, what)

@@ -75,7 +75,8 @@ type Part struct {
 }
 
 // Parts returns the parts of a notice about an outcome for which there are templates. The
-// texts of a run of a schedule rule are fixed, and in GitLab a notice is one line.
+// texts of a run of a schedule rule are fixed, and in GitLab a notice is one line. A notice of
+// an outcome without a result is the message at the end of a pipeline: it has a header only.
 func (s Set) Parts(o event.Outcome, n *event.Notice) (all []Part) {
 	language := cmp.Or(n.Language, event.English)
 	add := func(name string, text *string) {
@@ -85,6 +86,10 @@ func (s Set) Parts(o event.Outcome, n *event.Notice) (all []Part) {
 	}
 	if o.Sweep.ID != "" {
 		return nil
+	}
+	if o.Result == "" {
+		add(Header, &n.Header)
+		return all
 	}
 	add(cmp.Or(n.Turn, o.Result), &n.Text)
 	if n.Receiver != event.ReceiverGitLab {

@@ -16,7 +16,7 @@ import (
 
 // Item is what a digest says of a notice.
 type Item struct {
-	Result  string    `json:"result"`
+	Result  string    `json:"result"` // of the outcome; of a rule without actions matched, or a state's turn
 	Rules   []string  `json:"rules"`
 	Class   string    `json:"class,omitzero"`
 	Project string    `json:"project,omitzero"`
@@ -29,7 +29,10 @@ type Item struct {
 	Mention []string    `json:"mention,omitempty"`
 	Quiet   event.Quiet `json:"quiet,omitzero"`
 	AtOnce  bool        `json:"at_once,omitzero"` // the notice is sent by itself
-	After   After       `json:"after,omitzero"`
+	// Requested says that a person requested the outcome, and no rule notifies of it: it
+	// counts only where the message has its job anyway.
+	Requested bool  `json:"requested,omitzero"`
+	After     After `json:"after,omitzero"`
 }
 
 // After says which ends of its pipeline are later than an outcome.
@@ -38,6 +41,9 @@ type After struct {
 	At      time.Time `json:"at,omitzero"`      // when the event happened, by GitLab's clock
 	Started time.Time `json:"started,omitzero"` // when the action let the pipeline run on, by ours
 }
+
+// matched is the result of a rule that only notifies.
+const matched = "matched"
 
 const (
 	maxItemText  = 160 // of a notice in a digest, in bytes
@@ -69,12 +75,16 @@ func Of(o event.Outcome, n event.Notice) Item {
 	case o.Job.Name != "":
 		label += " " + o.Job.Name
 	}
+	result := o.Result
+	if o.Action.Verb == event.VerbNotify {
+		result = cmp.Or(n.Turn, matched) // nothing was done
+	}
 	names := n.Rules
 	if len(names) == 0 {
 		names = []string{o.Rule}
 	}
 	return Item{
-		Result: o.Result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText),
+		Result: result, Rules: names, Class: o.Job.FailureClass, Project: o.Project.Path, At: o.At, Link: mrkdwn.Linked(address, mrkdwn.Brief(label, maxItemLabel)), Text: mrkdwn.Cut(text, maxItemText, maxItemText),
 		Job: o.Job.Name, Mention: n.Mention, Quiet: n.Quiet,
 	}
 }
@@ -180,7 +190,7 @@ func EndText(status string, items []Item, s words.Style) (string, error) {
 	var jobs []string
 	for _, i := range items {
 		last, known := newest[i.Job]
-		if !known {
+		if !i.Requested && !slices.Contains(jobs, i.Job) {
 			jobs = append(jobs, i.Job)
 		}
 		if !known || !i.At.Before(last.At) {

@@ -91,4 +91,8 @@ func TestItem(t *testing.T) {
 	if got := Of(o, n); got.Text != "Retried &lt;!channel&gt;" {
 		t.Errorf("default text %q", got.Text)
 	}
+	o.Action.Verb = event.VerbNotify
+	if got := text(t, []Item{Of(o, n)}, event.English); !strings.Contains(got, "came at once: matched 1\n") {
+		t.Errorf("a rule without actions: %s", got)
+	}
 }
