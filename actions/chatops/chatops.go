@@ -5,6 +5,9 @@ package chatops
 
 import (
 	"time"
+
+	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // RecordKind names the queue records of requests.
@@ -26,6 +29,14 @@ type Person struct {
 	UserID string `json:"user_id"`       // U… or W…
 	TeamID string `json:"team_id"`       // of the workspace, T…
 	Name   string `json:"name,omitzero"` // for people to read
+}
+
+// maxName bounds the name and the id of a person, in bytes.
+const maxName = 80
+
+// Requester returns the person as decisions name them.
+func (p Person) Requester() event.Requester {
+	return event.Requester{Name: words.Plain.Text(p.Name, maxName), UserID: words.Plain.Text(p.UserID, maxName)}
 }
 
 // Place is where in Slack a request was made.

@@ -9,12 +9,8 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
-	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
-
-// maxName bounds the name of a person, in bytes.
-const maxName = 80
 
 // Rights says what people may do.
 type Rights interface {
@@ -81,7 +77,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	}
 	first, err := a.put(ctx, Record{Decision: o.Decision, Try: waiting.Try, Request: r.ID, Answer: event.Answer{
 		Confirmed: r.Button.Does == chatops.ButtonConfirm,
-		By:        event.Requester{Name: words.Plain.Text(r.By.Name, maxName), UserID: words.Plain.Text(r.By.UserID, maxName)},
+		By:        r.By.Requester(),
 		At:        r.ReceivedAt.UTC(),
 	}})
 	if err != nil {

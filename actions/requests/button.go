@@ -42,7 +42,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if err != nil {
 		return answer{}, err
 	}
-	by := requester(r.By)
+	by := r.By.Requester()
 	if b.In != "" {
 		by.Address, by.Language = event.Address{Receiver: event.ReceiverSlack, Channel: b.In}, b.Language
 	}

@@ -150,7 +150,7 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	if page.Job == 0 {
 		action.Verb = event.VerbRetryPipeline
 	}
-	return h.request(r, e, action, requester(r.By))
+	return h.request(r, e, action, r.By.Requester())
 }
 
 func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {

@@ -29,6 +29,6 @@ func (e Elsewhere) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 		return errElsewhere
 	}
 	e.Log.Warn("a request from Slack is dropped: no replica with --slack-signing-secret or --slack-app-token has taken it in time",
-		"by", requester(rec.By).String(), "action", does(rec.Request))
+		"by", rec.By.Requester().String(), "action", does(rec.Request))
 	return l.Done(ctx)
 }

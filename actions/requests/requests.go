@@ -172,7 +172,7 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	case err != nil && h.mayWait(err, rec.Request):
 		return err
 	case err != nil:
-		h.Log.Error("a request from Slack failed", "by", requester(rec.By).String(), "action", does(rec.Request), "error", err)
+		h.Log.Error("a request from Slack failed", "by", rec.By.Requester().String(), "action", does(rec.Request), "error", err)
 		a = say("That failed: " + quoted(apierror.Words(err)) + ". Try again later.")
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
@@ -191,7 +191,7 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, error) {
 	refusal, err := h.Rights.Outsider(ctx, r.By)
 	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", does(r), "reason", refusal)
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", refusal)
 	}
 	if err != nil || refusal != "" {
 		return say(refusal), err
@@ -225,7 +225,7 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < replyable:
 		return err
 	default:
-		h.Log.Warn("a reply to a request from Slack can't be sent", "by", requester(r.By).String(), "action", does(r), "error", err)
+		h.Log.Warn("a reply to a request from Slack can't be sent", "by", r.By.Requester().String(), "action", does(r), "error", err)
 	}
 	return nil
 }
@@ -234,7 +234,7 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, err error) {
 	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
 	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", requester(r.By).String(), "action", what, "project_id", to.Project, "reason", refusal)
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", refusal)
 	}
 	return refusal, err
 }
@@ -255,14 +255,6 @@ func does(r chatops.Request) string {
 		return r.Button.Does
 	}
 	return "command"
-}
-
-// maxName bounds the name of a person, in bytes.
-const maxName = 80
-
-// requester returns the person as decisions name them.
-func requester(p chatops.Person) event.Requester {
-	return event.Requester{Name: words.Plain.Text(p.Name, maxName), UserID: words.Plain.Text(p.UserID, maxName)}
 }
 
 // maxQuoted bounds a text of others in a reply, in bytes.

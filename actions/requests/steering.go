@@ -29,7 +29,7 @@ func (h *Handler) muteRule(ctx context.Context, r chatops.Request, o event.Outco
 func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, replace bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
-	m.By = requester(r.By).String()
+	m.By = r.By.Requester().String()
 	m.Until = m.Until.UTC()
 	recorded, err := h.recorded(ctx, r)
 	if err != nil {
@@ -61,22 +61,15 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event.Mute) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
-	by := requester(r.By).String()
+	by := r.By.Requester().String()
 	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	is := func(scope event.Mute) bool { return scope.Scope() == recorded }
-	if recorded == "" {
-		all, err := h.Mutes.List(ctx)
-		if err != nil {
-			return answer{}, err
-		}
-		is = func(scope event.Mute) bool {
-			return slices.ContainsFunc(all, func(m event.Mute) bool { return m.Identity() == scope.Identity() })
-		}
+	i, err := toEnd(ctx, recorded, scopes, h.Mutes.List)
+	if err != nil {
+		return answer{}, err
 	}
-	i := slices.IndexFunc(scopes, is)
 	if i < 0 {
 		return say("No mute has the scope " + mrkdwn.Code(scopes[len(scopes)-1].Scope()) + ": `/pipesteward status` lists those in force."), nil
 	}
@@ -97,7 +90,7 @@ func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event
 func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, replace bool) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
-	p.By = requester(r.By).String()
+	p.By = r.By.Requester().String()
 	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
@@ -125,22 +118,15 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event.Pause) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
-	by := requester(r.By).String()
+	by := r.By.Requester().String()
 	recorded, err := h.recorded(ctx, r)
 	if err != nil {
 		return answer{}, err
 	}
-	is := func(scope event.Pause) bool { return scope.Scope() == recorded }
-	if recorded == "" {
-		all, err := h.Pauses.List(ctx)
-		if err != nil {
-			return answer{}, err
-		}
-		is = func(scope event.Pause) bool {
-			return slices.ContainsFunc(all, func(p event.Pause) bool { return p.Identity() == scope.Identity() })
-		}
+	i, err := toEnd(ctx, recorded, scopes, h.Pauses.List)
+	if err != nil {
+		return answer{}, err
 	}
-	i := slices.IndexFunc(scopes, is)
 	if i < 0 {
 		return say("No pause has the scope " + mrkdwn.Code(scopes[len(scopes)-1].Scope()) + ": `/pipesteward status` lists those in force."), nil
 	}
@@ -154,6 +140,21 @@ func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event
 		return answer{}, err
 	}
 	return public(fmt.Sprintf("%s ended the pause %s.", name(r.By), mrkdwn.Code(scope.Scope()))), nil
+}
+
+// toEnd returns the index of the scope that a request ends: that which it has ended before,
+// if it is recorded, else the first that is in force; -1: none is.
+func toEnd[S interface {
+	Scope() string
+	Identity() string
+}](ctx context.Context, recorded string, scopes []S, list func(context.Context) ([]S, error)) (int, error) {
+	if recorded != "" {
+		return slices.IndexFunc(scopes, func(s S) bool { return s.Scope() == recorded }), nil
+	}
+	inForce, err := list(ctx)
+	return slices.IndexFunc(scopes, func(s S) bool {
+		return slices.ContainsFunc(inForce, func(other S) bool { return other.Identity() == s.Identity() })
+	}), err
 }
 
 // origin is what the list of changes has as the sender's address of a request: no two
@@ -218,7 +219,7 @@ func (h *Handler) knownRule(rule string) error {
 func public(text string) answer { return answer{Reply: chatops.Reply{Text: text, Public: true}} }
 
 // name names the person in a reply.
-func name(p chatops.Person) string { return "<@" + mrkdwn.Escape(requester(p).UserID) + ">" }
+func name(p chatops.Person) string { return "<@" + mrkdwn.Escape(p.Requester().UserID) + ">" }
 
 // until writes when a pause ends.
 func until(t time.Time) string {

@@ -53,7 +53,12 @@ func (s slackPerson) sends(a slacktest.Arrival, path string, replies int) (said 
 // presses presses the button that does something under the first message of #ci.
 func (s slackPerson) presses(does string) slacktest.Reply {
 	s.Helper()
-	m := s.slack.Messages("ci")[0]
+	return s.pressesIn(s.slack.Messages("ci")[0], does)
+}
+
+// pressesIn presses the button that does something under a message.
+func (s slackPerson) pressesIn(m slacktest.Message, does string) slacktest.Reply {
+	s.Helper()
 	for _, b := range m.Buttons() {
 		if button, err := chatops.ParseButton(b.Value); err == nil && button.Does == does {
 			return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value}), slackapp.InteractionsPath, 1)[0]

@@ -10,7 +10,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
-	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -28,16 +27,11 @@ rules:
 func (s slackPerson) answers(pipeline int64, does string) slacktest.Reply {
 	s.Helper()
 	for _, m := range s.slack.Messages("#releases-platform") {
-		if !strings.Contains(m.Plain(), "Pipeline #"+strconv.FormatInt(pipeline, 10)) {
-			continue
-		}
-		for _, b := range m.Buttons() {
-			if button, err := chatops.ParseButton(b.Value); err == nil && button.Does == does {
-				return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value}), slackapp.InteractionsPath, 1)[0]
-			}
+		if strings.Contains(m.Plain(), "Pipeline #"+strconv.FormatInt(pipeline, 10)) {
+			return s.pressesIn(m, does)
 		}
 	}
-	s.Fatalf("no question about pipeline %d has a button %s", pipeline, does)
+	s.Fatalf("there is no question about pipeline %d", pipeline)
 	return slacktest.Reply{}
 }
 
