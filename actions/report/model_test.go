@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
@@ -32,6 +33,11 @@ type item struct {
 	passed *bool   // of a retry: whether the run that it started passed; nil: the journal does not have it
 	failed seconds // of a retry: the run that it retried
 	again  seconds // of a retry: the run that it started
+	// waited is, of a retry, the time between these runs, if the journal has both.
+	waited time.Duration
+
+	failedOn, againOn string // of a retry: the tag of the runners of these runs; "": none
+	at                time.Time
 }
 
 // seconds is a duration, negative if the journal lacks it.
@@ -39,6 +45,13 @@ type seconds float64
 
 func durations(t *rapid.T) seconds {
 	return seconds(rapid.SampledFrom([]float64{-1, 0.5, 30, 612.25}).Draw(t, "duration"))
+}
+
+// prices are those of the reports: runners with other tags have none.
+var prices = rules.Prices{Currency: "EUR", Runners: []rules.RunnerPrice{{Tag: "gpu", Minute: 0.5}, {Tag: "free"}}}
+
+func tags(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "gpu", "free", "arm"}).Draw(t, "tag")
 }
 
 // chain returns the entries about one job, oldest first: it fails, is retried, ends, ...
@@ -50,10 +63,10 @@ func chain(t *rapid.T, id int64) (all []*item) {
 	e.Pipeline.ID = 100 + id
 	e.Job.Name = rapid.SampledFrom([]string{"rspec", "lint", "build"}).Draw(t, "job")
 	run := id * 1000
-	took := durations(t)
-	e = ended(e, run, "failed", took)
+	took, on, start := durations(t), tags(t), noon.Add(-48*time.Hour)
+	e = ended(e, run, "failed", start, took, on)
 	for {
-		d := &item{failed: took}
+		d := &item{failed: took, failedOn: on}
 		d.Event = e
 		d.Job.FailureClass = rapid.SampledFrom([]string{"runner", "script", ""}).Draw(t, "class")
 		d.Rule = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "rule")
@@ -66,13 +79,19 @@ func chain(t *rapid.T, id int64) (all []*item) {
 		}
 		run++
 		d.NewJobID = run
-		took = durations(t)
-		e = ended(e, run, "failed", took)
+		waited := rapid.SampledFrom([]time.Duration{0, 59 * time.Second, time.Minute, 7 * time.Minute, time.Hour, 2 * time.Hour, 30 * time.Hour}).Draw(t, "waited")
+		finish := e.Job.FinishedAt
+		took, on, start = durations(t), tags(t), finish.Add(waited)
+		e = ended(e, run, "failed", start, took, on)
+		d.waited = -1
+		if !finish.IsZero() && !e.Job.StartedAt.IsZero() {
+			d.waited = waited
+		}
 		end := rapid.SampledFrom([]string{"open", event.ResultRecovered, event.ResultGaveUp, "again"}).Draw(t, "end")
 		if end == "open" {
 			return all
 		}
-		d.passed, d.again = new(end == event.ResultRecovered), took
+		d.passed, d.again, d.againOn = new(end == event.ResultRecovered), took, on
 		if end == "again" {
 			continue
 		}
@@ -86,11 +105,15 @@ func chain(t *rapid.T, id int64) (all []*item) {
 	}
 }
 
-// ended returns the event of the end of a run.
-func ended(e event.Event, run int64, status string, took seconds) event.Event {
+// ended returns the event of the end of a run, on a runner with a tag.
+func ended(e event.Event, run int64, status string, start time.Time, took seconds, tag string) event.Event {
 	e.Job = event.Job{ID: run, Name: e.Job.Name, Status: status}
+	if tag != "" {
+		e.Job.Runner.Tags = []string{"linux", tag}
+	}
 	if took >= 0 {
-		e.Job.Duration = float64(took)
+		e.Job.Duration, e.Job.StartedAt = float64(took), start
+		e.Job.FinishedAt = start.Add(time.Duration(float64(took) * float64(time.Second)))
 	}
 	return e
 }
@@ -113,7 +136,7 @@ func journal(t *rapid.T) (all []*item) {
 }
 
 // reckon sums, by the truth, the entries from the index on that match, in rows by a name.
-func reckon(all []*item, from int, match func(*item) bool, nameOf func(*item) string) map[string]report.Sums {
+func reckon(all []*item, from int, half time.Time, match func(*item) bool, nameOf func(*item) string) map[string]report.Sums {
 	rows := map[string]report.Sums{}
 	for i, it := range all[from:] {
 		if !match(it) {
@@ -135,16 +158,20 @@ func reckon(all []*item, from int, match func(*item) bool, nameOf func(*item) st
 		if all[from+i].Action.Verb == event.VerbRetry && it.Result == event.ResultDone {
 			r := &row.Retries
 			r.Started++
-			add(&r.FailedBefore, it.failed)
+			add(&r.FailedBefore, it.failed, it.failedOn)
+			if !it.at.Before(half) {
+				r.Later++
+			}
 			switch {
 			case it.passed == nil:
 				r.Open++
 			case *it.passed:
 				r.Passed++
-				add(&r.PassedRuns, it.again)
+				r.Saved += 45 * 60
+				add(&r.PassedRuns, it.again, it.againOn)
 			default:
 				r.Failed++
-				add(&r.FailedAgain, it.again)
+				add(&r.FailedAgain, it.again, it.againOn)
 			}
 		}
 		rows[nameOf(of)] = row
@@ -158,12 +185,49 @@ func reckon(all []*item, from int, match func(*item) bool, nameOf func(*item) st
 	return rows
 }
 
-func add(t *report.RunTime, s seconds) {
-	if s < 0 {
+func add(t *report.RunTime, s seconds, on string) {
+	switch {
+	case s < 0:
 		t.Unknown++
 		return
+	case on == "gpu":
+		t.Cost += 0.5 * float64(s) / 60
+	case on != "free":
+		t.Unpriced += float64(s)
 	}
 	t.Seconds += float64(s)
+}
+
+// delaysOf counts, by the truth, the retries from the index on that match, by their delays.
+func delaysOf(all []*item, from int, match func(*item) bool) (passed, failed [5]int) {
+	for _, it := range all[from:] {
+		if it.Action.Verb != event.VerbRetry || it.Result != event.ResultDone || !match(it) || it.passed == nil || it.waited < 0 {
+			continue
+		}
+		i := 0
+		for _, least := range []time.Duration{time.Minute, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour} {
+			if it.waited >= least {
+				i++
+			}
+		}
+		if *it.passed {
+			passed[i]++
+		} else {
+			failed[i]++
+		}
+	}
+	return passed, failed
+}
+
+// daysOf counts, by the truth, the retries from the index on that match, by their days.
+func daysOf(all []*item, from int, match func(*item) bool) map[string]int {
+	days := map[string]int{}
+	for _, it := range all[from:] {
+		if it.Action.Verb == event.VerbRetry && it.Result == event.ResultDone && match(it) {
+			days[it.at.Format("2006-01-02")]++
+		}
+	}
+	return days
 }
 
 // rowsOf returns the rows of a table by their names.
@@ -185,11 +249,15 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 		s, pass := open(t)
 		defer func() { _ = s.Close() }()
 		all := journal(t)
-		from, since := 0, time.Now().Add(-24*time.Hour)
+		from, since, until, timed := 0, time.Now().Add(-24*time.Hour), time.Now().Add(time.Hour), false
 		begin := rapid.IntRange(0, len(all)).Draw(t, "begin")
 		for i, it := range all {
-			if now, ok := pass(); ok && i <= begin {
-				from, since = i, now
+			it.at = until // in the second half, on a Redis, whose clock can't be set
+			if now, ok := pass(); ok {
+				it.at, until, timed = now, now.Add(time.Minute), true
+				if i <= begin {
+					from, since = i, now
+				}
 			}
 			body, err := json.Marshal(it.Outcome)
 			if err == nil {
@@ -199,7 +267,7 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 				t.Fatal(err)
 			}
 		}
-		q := report.Query{Since: since}
+		q := report.Query{Since: since, PersonAfter: 45 * time.Minute}
 		match := func(*item) bool { return true }
 		switch rapid.SampledFrom([]string{"", "rule", "project"}).Draw(t, "filter") {
 		case "rule":
@@ -207,9 +275,13 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 		case "project":
 			q.Project, match = "GROUP/p1", func(it *item) bool { return it.Project.ID == 1 }
 		}
-		r, err := report.Reader{Journal: s, Deliveries: noDeliveries{}, Now: func() time.Time { return noon }, MaxEntries: report.DefaultMaxEntries}.Report(context.Background(), q)
+		r, err := report.Reader{Journal: s, Deliveries: noDeliveries{}, Now: func() time.Time { return until }, Prices: func() rules.Prices { return prices }, MaxEntries: report.DefaultMaxEntries}.Report(context.Background(), q)
 		if err != nil {
 			t.Fatal(err)
+		}
+		half := since.Add(until.Sub(since) / 2)
+		if until.Sub(since) > store.DefaultJournalTTL {
+			half = until.Add(-store.DefaultJournalTTL / 2)
 		}
 		for _, table := range []struct {
 			what   string
@@ -223,13 +295,32 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 			{"jobs", rowsOf(r.Jobs), func(it *item) string { return it.Project.Path + "/" + it.Job.Name }},
 			{"total", map[string]report.Sums{"": r.Total}, func(*item) string { return "" }},
 		} {
-			want := reckon(all, from, match, table.nameOf)
+			want := reckon(all, from, half, match, table.nameOf)
 			if table.what == "total" && len(want) == 0 {
 				want[""] = report.Sums{Outcomes: map[string]int{}}
 			}
 			if diff := cmp.Diff(want, table.got, sameSums); diff != "" {
 				t.Fatalf("%s (-want +got):\n%s", table.what, diff)
 			}
+		}
+		passed, failed := delaysOf(all, from, match)
+		for i, d := range r.Delays {
+			if d.Passed != passed[i] || d.Failed != failed[i] {
+				t.Fatalf("delays of %s to %s: %d passed and %d failed, want %d and %d", d.AtLeast, d.Below, d.Passed, d.Failed, passed[i], failed[i])
+			}
+		}
+		if !timed {
+			return
+		}
+		days := daysOf(all, from, match)
+		for _, d := range r.Days {
+			if d.Retries.Started != days[d.Date] {
+				t.Fatalf("%d retries on %s, want %d", d.Retries.Started, d.Date, days[d.Date])
+			}
+			delete(days, d.Date)
+		}
+		if len(days) > 0 {
+			t.Fatalf("the report lacks the days of %v", days)
 		}
 	})
 }
@@ -256,13 +347,14 @@ func TestSumsEqualAnIndependentReckoning(t *testing.T) {
 		dir, n := t.TempDir(), 0
 		checkReckoning(t, func(t *rapid.T) (store.Store, func() (time.Time, bool)) {
 			n++
-			now := noon.Add(-time.Hour)
+			now := noon.Add(-40 * 24 * time.Hour)
+			step := rapid.SampledFrom([]time.Duration{time.Second, 11 * time.Hour}).Draw(t, "step")
 			s, err := bolt.Open(filepath.Join(dir, fmt.Sprintf("%d.db", n)), bolt.Options{Now: func() time.Time { return now }})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return s, func() (time.Time, bool) {
-				now = now.Add(time.Second)
+				now = now.Add(step)
 				return now, true
 			}
 		})

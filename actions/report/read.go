@@ -1,11 +1,13 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/goccy/go-json"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -37,14 +39,16 @@ type Reader struct {
 	Journal    Journal
 	Deliveries Deliveries
 	Now        func() time.Time
-	MaxEntries int // of the journal, that one report reads at most
+	Prices     func() rules.Prices // of the rules in force
+	MaxEntries int                 // of the journal, that one report reads at most
 }
 
 // Report returns the report of the decisions that a query selects. It reads what the query
 // does not select, too: any entry may show how a run ended.
 func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	until := r.Now().UTC()
-	s := newSummary(q)
+	q.PersonAfter = cmp.Or(q.PersonAfter, DefaultPersonAfter)
+	s := newSummary(q, until, r.Prices())
 	var deliveriesSince time.Time
 	if q.DryRun {
 		var err error
@@ -56,10 +60,18 @@ func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	report := s.report()
-	report.Until, report.DeliveriesSince = until, deliveriesSince
+	report := s.report(latest(q.Since, extent.covers), until)
+	report.DeliveriesSince = deliveriesSince
 	report.Covers, report.Cut, report.LastBefore, report.Unreadable = extent.covers, extent.cut, extent.lastBefore, extent.unreadable
 	return report, nil
+}
+
+// latest returns the later of two times.
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // extent is which part of the journal was summed, as Report has it.
@@ -88,7 +100,7 @@ func (r Reader) readJournal(ctx context.Context, s *summary) (x extent, err erro
 				x.unreadable++
 				continue
 			}
-			s.add(&e)
+			s.add(&e, entries[i].At)
 		}
 		n += len(entries)
 		cursor = next

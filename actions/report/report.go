@@ -7,6 +7,7 @@
 //	read.go     reads the journal, page by page, the newest entry first
 //	sum.go      sums the entries
 //	run.go      the runs of jobs that entries show
+//	history.go  retries by day and by delay
 //	text.go     the report in a few lines, for the terminal and for Slack
 package report
 
@@ -24,7 +25,13 @@ type Query struct {
 	Rule    string
 	Project string // a project's id, or a glob of paths
 	DryRun  bool   // those with the outcome dry_run
+	// PersonAfter is how long after its failure a person would have retried a job, on
+	// average: what each retry that passed saved. 0: DefaultPersonAfter.
+	PersonAfter time.Duration
 }
+
+// DefaultPersonAfter is the usual Query.PersonAfter: an assumption, which each report states.
+const DefaultPersonAfter = 30 * time.Minute
 
 // matches reports whether a report sums an entry, whenever that was made.
 func (q Query) matches(e *entry) bool {
@@ -54,12 +61,34 @@ type Report struct {
 	// jobs passed anyway; zero: none are.
 	DeliveriesSince time.Time `json:"deliveries_since,omitzero"`
 
+	// PersonAfter is the assumption behind Retries.Saved: see Query.
+	PersonAfter event.Duration `json:"person_after"`
+	Currency    string         `json:"currency,omitzero"` // of all costs; "": the rules have no prices
+
 	Total    Sums  `json:"total"`
 	Rules    []Row `json:"rules"`
 	Actions  []Row `json:"actions"`
 	Projects []Row `json:"projects"`
 	Classes  []Row `json:"classes"` // failure classes of the retried jobs and of those that other actions are about
 	Jobs     []Row `json:"jobs"`    // jobs by name, in each project
+
+	Days   []Day   `json:"days"`   // the days of the span, in UTC, oldest first
+	Delays []Delay `json:"delays"` // shortest first: which delay helps
+}
+
+// Day has the retries that were decided on one day, in UTC.
+type Day struct {
+	Date    string  `json:"date"` // like 2026-11-30
+	Retries Retries `json:"retries,omitzero"`
+}
+
+// Delay counts the retries by the time from the end of the run that failed until the start
+// of the new one. Those of which the journal lacks a time are not counted.
+type Delay struct {
+	AtLeast event.Duration `json:"at_least"`
+	Below   event.Duration `json:"below,omitzero"` // 0: there is no limit
+	Passed  int            `json:"passed"`
+	Failed  int            `json:"failed"`
 }
 
 // MaxRows is how many rows a table has, besides that of all others.
@@ -105,6 +134,12 @@ type Retries struct {
 	Open    int `json:"open"`   // the journal has no end of the new run: it goes on, or was canceled
 	// PassRate is Passed by the sum of Passed and Failed; missing if that is 0.
 	PassRate *float64 `json:"pass_rate,omitempty"`
+	// Later is, of Started, those of the second half of the span, or of the time for which
+	// the journal keeps decisions if that is shorter.
+	Later int `json:"later,omitzero"`
+	// Saved is the time, in seconds, for which pipelines would have waited for a person, as
+	// Report.PersonAfter assumes. What retries wasted is the time of FailedAgain.
+	Saved float64 `json:"saved,omitzero"`
 
 	FailedBefore RunTime `json:"failed_before"` // the runs that were retried
 	PassedRuns   RunTime `json:"passed_runs"`   // the new runs that passed
@@ -115,6 +150,10 @@ type Retries struct {
 type RunTime struct {
 	Seconds float64 `json:"seconds"`
 	Unknown int     `json:"unknown,omitzero"` // runs of which the journal has no duration
+	// Cost is that of the runners that have a price, and Unpriced the time of the others, in
+	// seconds. Both are 0 if the rules have no prices.
+	Cost     float64 `json:"cost,omitzero"`
+	Unpriced float64 `json:"unpriced,omitzero"`
 }
 
 // WouldRetry sums what the action retry would have done, once for each run that failed.

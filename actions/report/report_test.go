@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/actions/words"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
@@ -107,7 +108,7 @@ func week() entries {
 }
 
 func reader(j entries, d delivered) report.Reader {
-	return report.Reader{Journal: j, Deliveries: d, Now: func() time.Time { return noon }, MaxEntries: report.DefaultMaxEntries}
+	return report.Reader{Journal: j, Deliveries: d, Now: func() time.Time { return noon }, Prices: func() rules.Prices { return prices }, MaxEntries: report.DefaultMaxEntries}
 }
 
 // TestText: the lines of reports, for the terminal and for Slack.

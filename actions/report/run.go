@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -46,6 +47,9 @@ type job struct {
 	StartedAt    time.Time `json:"started_at"`
 	FinishedAt   time.Time `json:"finished_at"`
 	Duration     float64   `json:"duration"`
+	Runner       struct {
+		Tags []string `json:"tags"`
+	} `json:"runner"`
 }
 
 // startsRetry reports whether the entry is a retry that has started another run.
@@ -105,17 +109,32 @@ type runKey struct {
 
 // run is how a run of a job ended.
 type run struct {
-	passed bool // false: it failed
-	time   RunTime
+	passed  bool // false: it failed
+	time    RunTime
+	started time.Time // zero: unknown, or no runner took it
 }
 
-// ended returns how the run ended that an entry shows; ok is false if it has not passed or
-// failed.
-func (j *job) ended() (r run, ok bool) {
+// ended returns how the run ended that an entry shows, at some prices; ok is false if it has
+// not passed or failed.
+func (j *job) ended(at rules.Prices) (r run, ok bool) {
 	if j.ID == 0 || j.Status != "success" && j.Status != "failed" {
 		return run{}, false
 	}
-	return run{j.Status == "success", j.runTime()}, true
+	return run{j.Status == "success", j.priced(at), j.StartedAt}, true
+}
+
+// priced returns how long a runner worked on a run that has ended, and what that cost.
+func (j *job) priced(at rules.Prices) RunTime {
+	t := j.runTime()
+	if at.Currency == "" {
+		return t
+	}
+	if minute, priced := at.Minute(j.Runner.Tags); priced {
+		t.Cost = t.Seconds / 60 * minute
+	} else {
+		t.Unpriced = t.Seconds
+	}
+	return t
 }
 
 // runTime returns how long a runner worked on a run that has ended: not at all, if none took
@@ -134,13 +153,16 @@ func (j *job) runTime() RunTime {
 
 // retryOf returns the sums of one retry, and of the run that it started, if its end is
 // known.
-func retryOf(e *entry, ended run, known bool) Retries {
-	r := Retries{Started: 1, FailedBefore: e.Job.runTime()}
+func (s *summary) retryOf(e *entry, at time.Time, ended run, known bool) Retries {
+	r := Retries{Started: 1, FailedBefore: e.Job.priced(s.prices)}
+	if !at.Before(s.half) {
+		r.Later = 1
+	}
 	switch {
 	case !known:
 		r.Open = 1
 	case ended.passed:
-		r.Passed, r.PassedRuns = 1, ended.time
+		r.Passed, r.PassedRuns, r.Saved = 1, ended.time, s.query.PersonAfter.Seconds()
 	default:
 		r.Failed, r.FailedAgain = 1, ended.time
 	}

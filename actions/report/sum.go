@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // maxGroups is how many rows a table has while it is summed; what comes beyond is summed as
@@ -42,7 +45,7 @@ func (t table) row(n name) *Sums {
 func (t table) list() []Row {
 	rows := make([]Row, 0, len(t.rows))
 	for n, sums := range t.rows {
-		sums.finish()
+		sums.Retries.finish()
 		rows = append(rows, Row{Name: n.name, Project: n.project, Sums: *sums})
 	}
 	retries := func(r Row) int { return r.Retries.Started + r.WouldRetry.Retries }
@@ -56,7 +59,7 @@ func (t table) list() []Row {
 	}
 	rows = rows[:len(rows)-n]
 	if others.Decisions() > 0 {
-		others.finish()
+		others.Retries.finish()
 		rows = append(rows, Row{Others: n, Sums: *others})
 	}
 	return rows
@@ -79,6 +82,8 @@ func (r *Retries) add(o Retries) {
 	r.Passed += o.Passed
 	r.Failed += o.Failed
 	r.Open += o.Open
+	r.Later += o.Later
+	r.Saved += o.Saved
 	r.FailedBefore.add(o.FailedBefore)
 	r.PassedRuns.add(o.PassedRuns)
 	r.FailedAgain.add(o.FailedAgain)
@@ -87,13 +92,15 @@ func (r *Retries) add(o Retries) {
 func (t *RunTime) add(o RunTime) {
 	t.Seconds += o.Seconds
 	t.Unknown += o.Unknown
+	t.Cost += o.Cost
+	t.Unpriced += o.Unpriced
 }
 
 // finish computes what follows from the counts.
-func (s *Sums) finish() {
-	if ended := s.Retries.Passed + s.Retries.Failed; ended > 0 {
-		rate := float64(s.Retries.Passed) / float64(ended)
-		s.Retries.PassRate = &rate
+func (r *Retries) finish() {
+	if ended := r.Passed + r.Failed; ended > 0 {
+		rate := float64(r.Passed) / float64(ended)
+		r.PassRate = &rate
 	}
 }
 
@@ -101,8 +108,10 @@ func (s *Sums) finish() {
 // the retries that started them. It keeps no string of an entry but a copy: those of an
 // entry share its memory.
 type summary struct {
-	query Query
-	total *Sums
+	query  Query
+	prices rules.Prices
+	half   time.Time // where the second half of the span begins
+	total  *Sums
 
 	rules, actions, projects, classes, jobs table
 
@@ -112,19 +121,24 @@ type summary struct {
 	results map[string][]string
 	passed  map[jobKey]int64 // of a dry run: the id of the newest run that passed
 
+	days   map[string]*Retries // by their dates
+	delays []Delay
+
 	instances map[string]string
 }
 
-func newSummary(q Query) *summary {
+func newSummary(q Query, until time.Time, prices rules.Prices) *summary {
+	start := latest(q.Since, until.Add(-store.DefaultJournalTTL))
 	return &summary{
-		query: q, total: newSums(),
+		query: q, prices: prices, half: start.Add(until.Sub(start) / 2), total: newSums(),
+		days: map[string]*Retries{}, delays: slices.Clone(delays),
 		rules: newTable(), actions: newTable(), projects: newTable(), classes: newTable(), jobs: newTable(),
 		runs: map[runKey]run{}, results: map[string][]string{}, passed: map[jobKey]int64{}, instances: map[string]string{},
 	}
 }
 
-// add adds an entry.
-func (s *summary) add(e *entry) {
+// add adds an entry that was made at a time.
+func (s *summary) add(e *entry, at time.Time) {
 	var ended run
 	var known bool
 	if e.startsRetry() {
@@ -147,7 +161,9 @@ func (s *summary) add(e *entry) {
 			sums.WouldRetry.PassedAnyway = 1
 		}
 	case e.startsRetry():
-		sums.Retries = retryOf(e, ended, known)
+		sums.Retries = s.retryOf(e, at, ended, known)
+		s.addDay(at, sums.Retries)
+		s.addDelay(e, ended, known)
 	}
 	for _, row := range []*Sums{
 		s.total, s.rules.row(name{name: e.Rule}), s.actions.row(name{name: e.Action.Verb}), s.projects.row(name{name: e.Project.Path}),
@@ -169,7 +185,7 @@ func (s *summary) add(e *entry) {
 
 // note keeps what an entry shows of the run of its job, for the entries that are older.
 func (s *summary) note(e *entry) {
-	r, ok := e.Job.ended()
+	r, ok := e.Job.ended(s.prices)
 	switch {
 	case !ok:
 		return
@@ -200,17 +216,18 @@ func (s *summary) instance(address string) string {
 // pass notes that a run of a job passed.
 func (s *summary) pass(key jobKey, id int64) { s.passed[key] = max(s.passed[key], id) }
 
-// report returns the report of all that was added.
-func (s *summary) report() Report {
+// report returns the report of all that was added, of the time since some day.
+func (s *summary) report(since, until time.Time) Report {
 	// Of these, the retry itself is not in the report: it was decided before.
 	for _, results := range s.results {
 		for _, result := range results {
 			s.classes.row(name{}).Outcomes[result]++
 		}
 	}
-	s.total.finish()
+	s.total.Retries.finish()
 	return Report{
-		Since: s.query.Since.UTC(), Rule: s.query.Rule, Project: s.query.Project, DryRun: s.query.DryRun, Total: *s.total,
+		Since: s.query.Since.UTC(), Until: until, PersonAfter: event.Duration(s.query.PersonAfter), Currency: s.prices.Currency, Rule: s.query.Rule, Project: s.query.Project, DryRun: s.query.DryRun, Total: *s.total,
 		Rules: s.rules.list(), Actions: s.actions.list(), Projects: s.projects.list(), Classes: s.classes.list(), Jobs: s.jobs.list(),
+		Days: s.listDays(since, until), Delays: s.delays,
 	}
 }

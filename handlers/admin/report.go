@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // reportTimeout bounds the making of a report, which may read a large journal.
@@ -20,11 +21,23 @@ const reportSpan = 7 * 24 * time.Hour
 
 // Reporter sums the journal.
 type Reporter interface {
-	// Report returns the sums, which are JSON, of the decisions of a rule and of the projects
-	// that have an id or match a glob, or all, which were made since a time; dryRun:
-	// only of what would have been done.
-	Report(ctx context.Context, since time.Time, rule, project string, dryRun bool) (any, error)
+	// Report returns the sums, which are JSON.
+	Report(ctx context.Context, q ReportQuery) (any, error)
 }
+
+// ReportQuery selects the decisions that a report sums; "" stands for any.
+type ReportQuery struct {
+	Since   time.Time // when they were made
+	Rule    string
+	Project string // a project's id, or a glob of paths
+	DryRun  bool   // only what would have been done
+	// PersonAfter is how long after its failure a person would have retried a job, on
+	// average; 0: the report's default.
+	PersonAfter time.Duration
+}
+
+// maxPersonAfter bounds ReportQuery.PersonAfter.
+const maxPersonAfter = 30 * 24 * time.Hour
 
 func (a *admin) report(c echo.Context) error {
 	v := c.QueryParams()
@@ -37,12 +50,13 @@ func (a *admin) report(c echo.Context) error {
 	}
 	project, err2 := projectOf(v)
 	dryRun, err3 := oneOf(v, "dry_run", []string{"true", "false"})
-	if err := errors.Join(err1, err2, err3); err != nil {
+	personAfter, err4 := personAfterOf(v.Get("person_after"))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), reportTimeout)
 	defer cancel()
-	report, err := a.Reports.Report(ctx, since, v.Get("rule"), string(project), dryRun == "true")
+	report, err := a.Reports.Report(ctx, ReportQuery{Since: since, Rule: v.Get("rule"), Project: string(project), DryRun: dryRun == "true", PersonAfter: personAfter})
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: fmt.Sprintf("the report takes longer than %s: give a later parameter %q", reportTimeout, "since")})
@@ -50,4 +64,19 @@ func (a *admin) report(c echo.Context) error {
 		return a.unavailable(c, err)
 	}
 	return c.JSON(http.StatusOK, report)
+}
+
+// personAfterOf reads the parameter person_after; 0 if it is missing.
+func personAfterOf(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	d, err := event.ParseDuration(text)
+	if err == nil && (d <= 0 || d > maxPersonAfter) {
+		err = fmt.Errorf("%s is not a time of more than 0 and at most %s", text, event.Duration(maxPersonAfter))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("parameter %q: %w", "person_after", err)
+	}
+	return d, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -18,9 +19,9 @@ type reports struct{ *adminRig }
 
 var _ admin.Reporter = reports{}
 
-func (r reports) Report(ctx context.Context, since time.Time, rule, project string, dryRun bool) (any, error) {
-	read := report.Reader{Journal: r.store, Deliveries: r.deliveries, Now: func() time.Time { return now }, MaxEntries: report.DefaultMaxEntries}
-	return read.Report(ctx, report.Query{Since: since, Rule: rule, Project: project, DryRun: dryRun})
+func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
+	read := report.Reader{Journal: r.store, Deliveries: r.deliveries, Now: func() time.Time { return now }, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries}
+	return read.Report(ctx, report.Query(q))
 }
 
 // TestReport: the parameters select what is summed; what can't be meant is refused.

@@ -36,6 +36,7 @@ func defaultStorm() rules.Storm {
 type set struct {
 	limits  rules.Limits
 	storm   rules.Storm
+	prices  rules.Prices
 	classes expression.Classes
 
 	receivers []receiver.Definition

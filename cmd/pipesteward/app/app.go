@@ -46,6 +46,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
@@ -194,7 +195,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	stories := stories{story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
-	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, MaxEntries: report.DefaultMaxEntries}
+	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, Prices: func() rules.Prices { return a.rules.Rules().Prices() }, MaxEntries: report.DefaultMaxEntries}
 	changes := audit.Log{Store: db, Now: time.Now}
 	takeRequest := requests.Elsewhere{Now: time.Now, Log: log}.Handle
 	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {

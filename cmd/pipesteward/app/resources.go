@@ -201,8 +201,8 @@ type reports struct{ report.Reader }
 var _ admin.Reporter = reports{}
 
 // Report implements admin.Reporter.
-func (r reports) Report(ctx context.Context, since time.Time, rule, project string, dryRun bool) (any, error) {
-	return r.Reader.Report(ctx, report.Query{Since: since, Rule: rule, Project: project, DryRun: dryRun})
+func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
+	return r.Reader.Report(ctx, report.Query(q))
 }
 
 // slackReports sums the journal for the command in Slack.
