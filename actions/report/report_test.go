@@ -86,12 +86,12 @@ func week() entries {
 	var j entries
 	j.note(200*time.Hour, outcome("old", event.VerbRetry, event.ResultSkipped, failedJob(1, "rspec", 5)))
 	first := outcome("retry-runner", event.VerbRetry, event.ResultDone, failedJob(10, "rspec", 60))
-	first.NewJobID = 11
+	first.NewJobID, first.Job.FinishedAt = 11, noon.Add(-50*time.Hour)
 	j.note(50*time.Hour, first)
 	second := outcome("retry-runner", event.VerbRetry, event.ResultDone, failedJob(11, "rspec", 90))
-	second.NewJobID = 12
+	second.NewJobID, second.Job.StartedAt, second.Job.FinishedAt = 12, noon.Add(-50*time.Hour+30*time.Second), noon.Add(-49*time.Hour)
 	j.note(49*time.Hour, second)
-	j.note(48*time.Hour, resultOf(second, event.ResultRecovered, event.Job{ID: 12, Name: "rspec", Status: "success", Duration: 3600}))
+	j.note(48*time.Hour, resultOf(second, event.ResultRecovered, event.Job{ID: 12, Name: "rspec", Status: "success", Duration: 3600, StartedAt: noon.Add(-49*time.Hour + 2*time.Minute), Runner: event.Runner{Tags: []string{"gpu"}}}))
 	lint := outcome("retry-all", event.VerbRetry, event.ResultDone, failedJob(20, "lint", 0))
 	lint.NewJobID = 21
 	j.note(30*time.Hour, lint)
@@ -104,6 +104,17 @@ func week() entries {
 	j.note(2*time.Hour, erase)
 	waits := outcome("retry-all", event.VerbRetry, "", failedJob(40, "deploy", 1))
 	j.note(time.Hour, waits)
+	return j
+}
+
+// grown is a journal with most retries at its end.
+func grown() entries {
+	j := week()[:1]
+	for i, hours := range []time.Duration{8, 7, 5, 4, 4, 3, 2, 1} {
+		o := outcome("retry-runner", event.VerbRetry, event.ResultDone, failedJob(int64(10*i+10), "rspec", 1))
+		o.NewJobID = o.Job.ID + 1
+		j.note(hours*time.Hour, o)
+	}
 	return j
 }
 
@@ -142,14 +153,27 @@ func TestText(t *testing.T) {
 			"8 outcomes since 2026-11-23T12:00:00Z: 5 done, 1 gave up, 1 recovered, 1 waiting.",
 			"4 retries were started: 1 of 3 (33 %) passed; 1 without a result yet.",
 			"Runner time: 2m30s of the runs that were retried, 1h of retries that passed, 2m of retries that failed again; the journal lacks the time of 1 run.",
+			"Saved: 30m of waiting, if a person would have retried each of the jobs that passed 30m after it failed. Wasted: 2m of runner time, on retries that failed again.",
+			"Cost of the retries: EUR 30.00 for those that passed, EUR 0.00 for those that failed again; 2m were on runners without a price.",
+			"Passed by the time between the two runs: 0 of 1 below 1m, 1 of 1 from 1m to 5m.",
 			"Retried most: rspec of platform/shop (2 times), lint of platform/shop (1 time), build of platform/shop (1 time).",
 			"Erased: 12 jobs, 3.4 MB of logs and artifacts.",
 		}},
-		{name: "one rule, in Slack", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour), Rule: "retry-runner", Project: "PLATFORM/*"}, slack: true, want: []string{
+		{name: "one rule, in Slack", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour), Rule: "retry-runner", Project: "PLATFORM/*", PersonAfter: 3 * time.Hour}, slack: true, want: []string{
 			"3 outcomes since 2026-11-23T12:00:00Z of project PLATFORM/* by rule `retry-runner`: 2 done, 1 recovered.",
 			"2 retries were started: 1 of 2 (50 %) passed.",
 			"Runner time: 2m30s of the runs that were retried, 1h of retries that passed, 1m30s of retries that failed again.",
+			"Saved: 3h of waiting, if a person would have retried each of the jobs that passed 3h after it failed. Wasted: 1m30s of runner time, on retries that failed again.",
+			"Cost of the retries: EUR 30.00 for those that passed, EUR 0.00 for those that failed again; 1m30s were on runners without a price.",
+			"Passed by the time between the two runs: 0 of 1 below 1m, 1 of 1 from 1m to 5m.",
 			"Retried most: `rspec` of platform/shop (2 times).",
+		}},
+		{name: "a class grows", journal: grown(), q: report.Query{Since: noon.Add(-10 * time.Hour)}, want: []string{
+			"8 outcomes since 2026-11-30T02:00:00Z: 8 done.",
+			"8 retries were started; 8 without a result yet.",
+			"Runner time: 8s of the runs that were retried, 0s of retries that passed, 0s of retries that failed again.",
+			"More retries in the second half of this time: runner (6, before 2).",
+			"Retried most: rspec of platform/shop (8 times).",
 		}},
 		{name: "longer than the journal", journal: week(), q: report.Query{Since: noon.Add(-90 * 24 * time.Hour), Rule: "old"}, want: []string{
 			"1 outcome since 2026-09-01T12:00:00Z by rule old: 1 skipped.",

@@ -23,6 +23,9 @@ type view struct {
 	Actions              string // of a dry run: likewise
 	Retries              *retriesView
 	WouldRetry           *wouldRetryView
+	PersonAfter          string // what Retries.Saved assumes
+	Delays               string // how many passed, by the delay; "": there is only one kind
+	Growing              string // the failure classes that are retried more and more
 	Most                 string // the jobs with the most retries
 	Erased               string
 	Covers, LastBefore   string
@@ -34,7 +37,11 @@ type view struct {
 type retriesView struct {
 	Started, Rate, Open                            string
 	FailedBefore, PassedRuns, FailedAgain, Unknown string
+	Saved                                          string
+	Cost                                           *costView // nil: there are no prices
 }
+
+type costView struct{ Passed, Wasted, Unpriced string }
 
 type wouldRetryView struct {
 	Passed          int
@@ -53,6 +60,7 @@ const (
 func Text(r Report, s words.Style) (string, error) {
 	v := view{
 		Since: r.Since.UTC().Format(time.RFC3339), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Outcomes: OutcomesText(r.Total.Outcomes), Actions: actionsText(r.Actions),
+		PersonAfter: r.PersonAfter.String(), Delays: delaysText(r.Delays), Growing: growing(r, s),
 		Most: mostRetried(r.Jobs, s), Erased: erasedText(r.Total), Covers: clock(r.Covers), LastBefore: clock(r.LastBefore),
 		Kept: event.Duration(store.DefaultJournalTTL).String(), Cut: r.Cut,
 	}
@@ -68,7 +76,10 @@ func Text(r Report, s words.Style) (string, error) {
 	if t := r.Total.Retries; t.Started > 0 {
 		v.Retries = &retriesView{
 			Started: english.Plural(t.Started, "retry was started", "retries were started"), Rate: RateText(t),
-			FailedBefore: timeText(t.FailedBefore), PassedRuns: timeText(t.PassedRuns), FailedAgain: timeText(t.FailedAgain),
+			FailedBefore: timeText(t.FailedBefore), PassedRuns: timeText(t.PassedRuns), FailedAgain: timeText(t.FailedAgain), Saved: secondsText(t.Saved),
+		}
+		if r.Currency != "" {
+			v.Retries.Cost = costOf(t, r.Currency)
 		}
 		if t.Open > 0 {
 			v.Retries.Open = strconv.Itoa(t.Open)
@@ -139,9 +150,87 @@ func erasedText(s Sums) string {
 	return text
 }
 
+// SavedText writes how long pipelines did not wait for a person; "" if no retry has ended.
+func SavedText(r Retries) string {
+	if r.PassRate == nil {
+		return ""
+	}
+	return secondsText(r.Saved)
+}
+
+// WastedText writes the runner time of the retries that failed again and, if there is a
+// currency, its cost, as in: 2m (EUR 0.50); "" if no retry has ended.
+func WastedText(r Retries, currency string) string {
+	switch {
+	case r.PassRate == nil:
+		return ""
+	case currency == "":
+		return timeText(r.FailedAgain)
+	}
+	return fmt.Sprintf("%s (%s)", timeText(r.FailedAgain), Money(currency, r.FailedAgain.Cost))
+}
+
 // timeText writes a runner time, like 45s or 2h30m.
-func timeText(t RunTime) string {
-	return event.Coarse(time.Duration(t.Seconds * float64(time.Second))).String()
+func timeText(t RunTime) string { return secondsText(t.Seconds) }
+
+func secondsText(seconds float64) string {
+	return event.Coarse(time.Duration(seconds * float64(time.Second))).String()
+}
+
+// Money writes an amount, like EUR 12.50.
+func Money(currency string, amount float64) string { return fmt.Sprintf("%s %.2f", currency, amount) }
+
+// costOf writes what the new runs of retries have cost.
+func costOf(r Retries, currency string) *costView {
+	v := &costView{Passed: Money(currency, r.PassedRuns.Cost), Wasted: Money(currency, r.FailedAgain.Cost)}
+	if unpriced := r.PassedRuns.Unpriced + r.FailedAgain.Unpriced; unpriced > 0 {
+		v.Unpriced = secondsText(unpriced)
+	}
+	return v
+}
+
+// delaysText lists how many retries passed by their delay, as in: 3 of 12 below 1m, 4 of 5 of
+// 1m to 5m; "" if all have the same.
+func delaysText(delays []Delay) string {
+	var parts []string
+	for _, d := range delays {
+		if ended := d.Passed + d.Failed; ended > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d %s", d.Passed, ended, DelayText(d)))
+		}
+	}
+	if len(parts) < 2 {
+		return ""
+	}
+	return strings.Join(parts, ", ")
+}
+
+// DelayText writes a range of delays, like: from 1m to 5m.
+func DelayText(d Delay) string {
+	switch {
+	case d.AtLeast == 0:
+		return "below " + d.Below.String()
+	case d.Below == 0:
+		return "from " + d.AtLeast.String()
+	}
+	return fmt.Sprintf("from %s to %s", d.AtLeast, d.Below)
+}
+
+// A failure class grows if the second half of the span has at least leastGrowing retries of
+// it, and twice as many as the first.
+const leastGrowing = 5
+
+// growing names the failure classes that grow, in a span that the journal has wholly.
+func growing(r Report, s words.Style) string {
+	if !r.Covers.IsZero() {
+		return ""
+	}
+	var parts []string
+	for _, row := range r.Classes {
+		if earlier := row.Retries.Started - row.Retries.Later; row.Others == 0 && row.Name != "" && row.Retries.Later >= max(leastGrowing, 2*earlier) {
+			parts = append(parts, fmt.Sprintf("%s (%d, before %d)", s.Code(row.Name), row.Retries.Later, earlier))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // clock writes a point in time, "" for none.
@@ -150,4 +239,17 @@ func clock(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
+}
+
+// RowName names a row of the table of what, such as failure class.
+func RowName(what string, row Row) string {
+	switch {
+	case row.Others > 0:
+		return fmt.Sprintf("%d others", row.Others)
+	case row.Name == "":
+		return "no " + what
+	case row.Project != "":
+		return row.Project + ": " + row.Name
+	}
+	return row.Name
 }

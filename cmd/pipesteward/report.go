@@ -1,16 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/actions/report/page"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -21,6 +25,7 @@ var reportFilters = []filterFlag{
 	{"since", "decisions that were made since `WHEN`: so long ago, like 24h or 30d, or a time, like 2026-12-24T18:00:00Z (default: 7d)"},
 	{"rule", "only those of the rule of this `NAME`"},
 	{"project", "only those of the projects whose path the `GLOB` matches, in any letter case, or of that with this id"},
+	{"person-after", "assume that a person would have retried a job so `LONG` after it failed (default: 30m)"},
 }
 
 func reportCommand(stdout io.Writer) *cli.Command {
@@ -28,14 +33,19 @@ func reportCommand(stdout io.Writer) *cli.Command {
 		Name:  "report",
 		Usage: "sum what a running server has done, and whether its retries helped",
 		Description: "Sums the decisions since some time by their outcomes, the retries by how the new runs ended, and the time that runners worked\n" +
-			"on these runs: in all, and by rule, action, project, failure class and job, those with the most retries first.\n" +
+			"on these runs and what that cost, if the rules have \"prices\": in all, and by rule, action, project, failure class and job, those\n" +
+			"with the most retries first.\n" +
 			"With --dry-run, it sums what would have been done: the decisions with the outcome dry_run.",
 		Flags: append(append(adminFlags(), filterFlags(reportFilters)...),
 			&cli.BoolFlag{Name: "dry-run", Usage: "sum what would have been done"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with up to 100 rows of each table"},
+			&cli.StringFlag{Name: "html", Usage: "write a page with charts to this `FILE`, which needs nothing else"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			query, err := queryOf(c, reportFilters)
+			if err == nil && c.Bool("json") && c.String("html") != "" {
+				err = &usageError{errors.New("--html and --json: choose one")}
+			}
 			if err != nil {
 				return err
 			}
@@ -46,6 +56,9 @@ func reportCommand(stdout io.Writer) *cli.Command {
 			}
 			if c.Bool("json") {
 				return printJSON(stdout, r)
+			}
+			if name := c.String("html"); name != "" {
+				return writePage(stdout, name, r)
 			}
 			return reportPrinter{newPrinter(stdout), wrap.Width(stdout), wrap.Columns(stdout)}.print(stdout, r)
 		},
@@ -78,34 +91,35 @@ func (p reportPrinter) print(w io.Writer, r report.Report) error {
 	}{
 		{"rule", r.Rules}, {"action", r.Actions}, {"project", r.Projects}, {"failure class", r.Classes}, {"job", r.Jobs},
 	} {
-		p.table(&b, table.what, table.rows, r.DryRun)
+		p.table(&b, table.what, table.rows, r)
 	}
 	_, err = io.WriteString(w, b.String())
 	return err
 }
 
 // table prints the first rows of a table.
-func (p reportPrinter) table(b *strings.Builder, what string, rows []report.Row, dryRun bool) {
+func (p reportPrinter) table(b *strings.Builder, what string, rows []report.Row, of report.Report) {
 	if len(rows) == 0 {
 		return
 	}
 	shown := rows[:min(len(rows), maxRowsShown)]
-	l := listing{head: []any{what, "passed", "outcomes"}}
-	if dryRun {
+	l := listing{head: []any{what, "passed", "wasted", "outcomes"}}
+	if of.DryRun {
 		l.head = []any{what, "passed anyway", "would have been done"}
 	}
 	for _, r := range shown {
-		name, passed, outcomes := rowName(what, r), report.RateText(r.Retries), report.OutcomesText(r.Outcomes)
-		if dryRun {
-			passed, outcomes = "", strconv.Itoa(r.Outcomes[event.ResultDryRun])
+		name, cells := report.RowName(what, r), []string{report.RateText(r.Retries), report.WastedText(r.Retries, of.Currency), report.OutcomesText(r.Outcomes)}
+		if of.DryRun {
+			cells = []string{"", strconv.Itoa(r.Outcomes[event.ResultDryRun])}
 			if n := r.WouldRetry.Retries; n > 0 {
-				passed = fmt.Sprintf("%d of %d retries", r.WouldRetry.PassedAnyway, n)
+				cells[0] = fmt.Sprintf("%d of %d retries", r.WouldRetry.PassedAnyway, n)
 			}
 		}
-		l.rows = append(l.rows, row{
-			cells:     []any{name, passed, outcomes},
-			paragraph: []string{p.bold(name), labelled(l.head[1], passed), labelled(l.head[2], outcomes)},
-		})
+		line := row{cells: []any{name}, paragraph: []string{p.bold(name)}}
+		for i, cell := range cells {
+			line.cells, line.paragraph = append(line.cells, cell), append(line.paragraph, labelled(l.head[i+1], cell))
+		}
+		l.rows = append(l.rows, line)
 	}
 	b.WriteString("\n" + l.render(p.width) + "\n")
 	if more := len(rows) - len(shown); more > 0 {
@@ -121,15 +135,15 @@ func labelled(what any, text string) string {
 	return fmt.Sprintf("%s: %s", what, text)
 }
 
-// rowName names a row of a table.
-func rowName(what string, row report.Row) string {
-	switch {
-	case row.Others > 0:
-		return fmt.Sprintf("%d others", row.Others)
-	case row.Name == "":
-		return "no " + what
-	case row.Project != "":
-		return row.Project + ": " + row.Name
+// writePage writes the report as a page to a new file or in place of an old one.
+func writePage(stdout io.Writer, name string, r report.Report) error {
+	var b bytes.Buffer
+	if err := page.Write(&b, r); err != nil {
+		return err
 	}
-	return row.Name
+	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil { //nolint:gosec // people share it
+		return fmt.Errorf("the page can't be written: %w", err)
+	}
+	_, err := fmt.Fprintf(stdout, "The report is in %s: open it in a browser.\n", name)
+	return err
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +27,8 @@ func TestReport(t *testing.T) {
 	}{
 		{name: "a retry", want: []string{
 			"2 outcomes since 20", ": 1 done, 1 recovered.", "1 retry was started: 1 of 1 (100 %) passed.",
-			"Retried most: rspec of platform/shop (1 time).", "│ retry-stuck │", "│ stuck │", "│ platform/shop: rspec │ 1 of 1 (100 %) │ 1 done, 1 recovered │",
+			"Retried most: rspec of platform/shop (1 time).", "│ retry-stuck │", "│ stuck │", "Saved: 45m of waiting, if a person would have retried each of the jobs that passed 45m after it failed.",
+			"EUR 0.00 for those that failed again", "│ platform/shop: rspec │ 1 of 1 (100 %) │ 0s (EUR 0.00) │ 1 done, 1 recovered │",
 		}},
 		{name: "a dry run", dryRun: true, want: []string{
 			"Dry run since 20", "1 decision would have been carried out: 1 retry.", "1 of 1 retry would have been of jobs that passed later anyway", "│ 1 of 1 retries │ 1 │",
@@ -34,7 +37,8 @@ func TestReport(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			env := newEnvironment(t)
-			args := []string{"report", "--since", "1h", "--project", "platform/*"}
+			args := []string{"report", "--since", "1h", "--project", "platform/*", "--person-after", "45m"}
+			env.write("rules.yaml", testRules+"prices: {currency: EUR, runners: [{minute: 0.5}]}\n")
 			if test.dryRun {
 				env.write("rules.yaml", strings.Replace(testRules, "    on: job\n", "    on: job\n    dry_run: true\n", 1))
 				args = append(args, "--dry-run")
@@ -69,6 +73,11 @@ func TestReport(t *testing.T) {
 			if err := json.Unmarshal([]byte(p.wants(append(args, "--json"))), &r); err != nil || r.Project != "platform/*" || len(r.Jobs) != 1 {
 				t.Errorf("--json: %+v, %v", r, err)
 			}
+			file := filepath.Join(t.TempDir(), "report.html")
+			p.wants(append(args, "--html", file), "The report is in "+file)
+			if html, err := os.ReadFile(file); err != nil || !strings.Contains(string(html), `<th scope="row">platform/shop: rspec</th>`) {
+				t.Errorf("--html: %v\n%s", err, html)
+			}
 		})
 	}
 }
@@ -84,6 +93,9 @@ func TestReportUsage(t *testing.T) {
 		{[]string{"--since", "yesterday"}, "--since: it must be a duration like 2h or 7d"},
 		{[]string{"--since", "2999-01-01T00:00:00Z"}, "--since: 2999-01-01T00:00:00Z is in the future"},
 		{[]string{"--project", ""}, "--project is empty"},
+		{[]string{"--person-after", "soon"}, `--person-after: "soon" is not a duration`},
+		{[]string{"--person-after", "0s"}, "--person-after: 0s is not a time of more than 0 and at most 30d"},
+		{[]string{"--html", "x.html", "--json"}, "--html and --json: choose one"},
 	} {
 		if code, out, errs := p.output(append([]string{"report"}, test.args...)...); code != 2 || out != "" || !strings.Contains(errs, test.says) {
 			t.Errorf("%q: exit status %d, %q, %q, want 2 and %q", test.args, code, out, errs, test.says)
@@ -98,7 +110,7 @@ func TestReportFitsTheTerminal(t *testing.T) {
 	r := report.Report{Since: time.Now(), Until: time.Now(), Total: report.Sums{Outcomes: map[string]int{}}}
 	rate := 0.5
 	for i := range 12 {
-		row := report.Row{Name: fmt.Sprintf("retry-infrastructure-%d", i), Sums: report.Sums{Outcomes: map[string]int{}, Retries: report.Retries{Started: 150, Passed: 50, Failed: 50, Open: 50, PassRate: &rate}}}
+		row := report.Row{Name: fmt.Sprintf("retry-all-%d", i), Sums: report.Sums{Outcomes: map[string]int{}, Retries: report.Retries{Started: 150, Passed: 50, Failed: 50, Open: 50, PassRate: &rate}}}
 		for _, result := range event.Results {
 			row.Outcomes[result], r.Total.Outcomes[result] = 1000, 12_000
 		}
@@ -114,12 +126,12 @@ func TestReportFitsTheTerminal(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := strings.Join(strings.Fields(out.String()), " ")
-		for _, part := range []string{"retry-infrastructure-9", "and 2 more: --json has them", "50 of 100 (50 %)", "1000 gave up", "no failure class", "7 others", "integration-tests 3/7"} {
+		for _, part := range []string{"retry-all-9", "and 2 more: --json has them", "50 of 100 (50 %)", "1000 gave up", "no failure class", "7 others", "integration-tests 3/7"} {
 			if !strings.Contains(text, part) {
 				t.Errorf("width %d: the report lacks %q:\n%s", width, part, &out)
 			}
 		}
-		if width == 80 && !slices.ContainsFunc(strings.Split(out.String(), "\n"), func(line string) bool { return strings.HasPrefix(line, "│ retry-infrastructure-9") }) {
+		if width == 80 && !slices.ContainsFunc(strings.Split(out.String(), "\n"), func(line string) bool { return strings.HasPrefix(line, "│ retry-all-9") }) {
 			t.Errorf("width 80: the rules are no table:\n%s", &out)
 		}
 		if strings.Contains(out.String(), "\x1b[2J") {
