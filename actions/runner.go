@@ -162,6 +162,11 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx,
 // flight. Records that other replicas have leased do not count.
 func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.Pool.WorkOff(ctx, grace) }
 
+// Announce sends a text to an address, as notify.Notifier does.
+func (r *Runner) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
+	return r.notifier.Announce(ctx, key, to, text, since, about...)
+}
+
 // Reconnect has a receiver called again that was given up for a while: its token, for
 // instance, is another one now.
 func (r *Runner) Reconnect(receiver string) { r.notifier.Reconnect(receiver) }

@@ -21,6 +21,7 @@ type Rules struct {
 	limits  Limits
 	storm   Storm
 	prices  Prices
+	reports []Report
 	classes expression.Classes
 
 	receivers []receiver.Definition
@@ -47,6 +48,7 @@ type Set struct {
 	Limits  Limits
 	Storm   Storm
 	Prices  Prices
+	Reports []Report // names are unique
 	Classes expression.Classes
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
@@ -59,7 +61,7 @@ type Set struct {
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}

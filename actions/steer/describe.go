@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/notify"
+	"github.com/pipesteward/pipesteward/actions/report/periodic"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -32,7 +33,7 @@ type record struct {
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind, periodic.RecordKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
@@ -52,6 +53,12 @@ func Describe(kind string, body []byte) event.Subject {
 			s.About = fmt.Sprintf("message at the end of pipeline %d to %s", s.Pipeline, digest.String())
 		}
 		return s
+	case periodic.RecordKind:
+		var due periodic.Record
+		if json.Unmarshal(body, &due) != nil {
+			return event.Subject{}
+		}
+		return event.Subject{About: "report " + due.Report, At: due.Due}
 	case event.RecordSweep:
 		var run struct {
 			event.Sweep

@@ -15,7 +15,9 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/report/periodic"
 	"github.com/pipesteward/pipesteward/actions/steer"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
@@ -367,6 +369,7 @@ func TestDescribeEveryKind(t *testing.T) {
 func TestKinds(t *testing.T) {
 	t.Parallel()
 	h := withSlackApp(t)
+	h.Runner.Handle(periodic.RecordKind, worker.JSON((&periodic.Sender{}).Handle)) // as the service does
 	for _, kind := range append(slices.Clone(steer.Kinds), "unheard-of") {
 		if _, err := h.DB.Put(t.Context(), store.Record{ID: kind, Kind: kind, Body: []byte("nonsense")}); err != nil {
 			t.Fatal(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,7 +14,11 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/actions/report/periodic"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 // TestReport: a retry whose job passes, and a dry run whose job somebody else runs again, are
@@ -139,4 +144,30 @@ func TestReportFitsTheTerminal(t *testing.T) {
 		}
 		checkWidth(t, out.String(), width)
 	}
+}
+
+// TestPeriodicReport: a report that was due while nothing ran is sent, and the next one waits
+// in the queue.
+func TestPeriodicReport(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", testRules+"reports: [{name: weekly, cron: \"0 9 * * 1\", channel: \"#reports\"}]\n")
+	due := time.Now().UTC().Truncate(24 * time.Hour).Add(9 * time.Hour)
+	for due.Weekday() != time.Monday || due.After(time.Now()) {
+		due = due.AddDate(0, 0, -1)
+	}
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	if err == nil {
+		_, err = db.Put(t.Context(), store.Record{ID: keys.Report("weekly", due), Kind: periodic.RecordKind, Body: fmt.Appendf(nil, `{"report": "weekly", "due": %q}`, due.Format(time.RFC3339))})
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := env.run()
+	p.eventually("the report is sent", func() bool { return len(env.slack.Messages("reports")) == 1 })
+	if text := env.slack.Messages("reports")[0].Plain(); !strings.HasPrefix(text, "weekly: No decisions since "+due.AddDate(0, 0, -7).Format(time.RFC3339)) {
+		t.Errorf("the report is %q", text)
+	}
+	p.eventually("the next report is queued", func() bool { return strings.Contains(p.wants([]string{"queue", "list"}), "report weekly") })
 }

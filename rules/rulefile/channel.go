@@ -87,7 +87,7 @@ func channel(to *string) schema.Schema {
 			case !schema.IsText(n):
 				text.Read(f, n, what)
 			case strings.Contains(n.Value, "{{"):
-				f.FailAt(n, "the channel of storms and outages has no expressions: write its name, like \"#ci\", or its id, like C024BE91L")
+				f.FailAt(n, "this is about no single project, so its channel has no expressions: write its name, like \"#ci\", or its id, like C024BE91L")
 			case strings.Contains(n.Value, "://"):
 				f.FailAt(n, "%q is a URL: write the channel's name, like \"#ci\", or its id, like C024BE91L", n.Value)
 			case strings.ContainsAny(n.Value, " \t\n"):

@@ -55,6 +55,7 @@ func (rd *reader) ruleFile() schema.Schema {
 		schema.Key("limits", "Budgets for retries. They are for the rules of all files, so only one file can have them.", s.limitsSchema()),
 		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(&d)),
 		schema.Key("prices", "What runner time costs, for reports. It is for the rules of all files, so only one file can have it.", s.pricesSchema()),
+		schema.Key("reports", "Reports to send again and again, such as each week.", s.reportsSchema(&d)),
 		schema.Key(
 			"classes", "Failure classes of your own, by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},

@@ -37,6 +37,7 @@ type set struct {
 	limits  rules.Limits
 	storm   rules.Storm
 	prices  rules.Prices
+	reports []rules.Report
 	classes expression.Classes
 
 	receivers []receiver.Definition

@@ -86,7 +86,7 @@ func Parse(o Options, sources []Source) *Parsed {
 	together.setDefaults()
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
 	all.Set.Receivers, all.Set.Templates = together.receivers, together.templates
-	all.Set.Prices = together.prices
+	all.Set.Prices, all.Set.Reports = together.prices, together.reports
 	return all
 }
 

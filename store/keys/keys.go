@@ -45,6 +45,7 @@ var Families = []Family{
 	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision"},
+	{Record, "report:<name>:<time>", "actions/report/periodic", untilDone, "a report that is sent when it is due"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
 	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
@@ -246,6 +247,9 @@ func Failures(class string) string { return "failures:" + class }
 
 // SweepRun is the id of a run of a schedule rule that is due.
 func SweepRun(rule string, due time.Time) string { return fmt.Sprintf("sweep:%s:%d", rule, due.Unix()) }
+
+// Report is the id of a report that is due.
+func Report(name string, due time.Time) string { return fmt.Sprintf("report:%s:%d", name, due.Unix()) }
 
 // SweepRunByHand is the id of a run by the command.
 func SweepRunByHand(rule string, start time.Time) string {

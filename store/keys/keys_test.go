@@ -25,7 +25,7 @@ var start = time.Unix(0, 7)
 // made are the keys of all families, as their functions return them.
 var made = map[keys.Use][]string{
 	keys.Record: {
-		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Notice(a, a, a, ""), keys.Digest(a, a, time.Unix(7, 0)), keys.End(a, a, 7, 7), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)),
+		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Notice(a, a, a, ""), keys.Digest(a, a, time.Unix(7, 0)), keys.End(a, a, 7, 7), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)), keys.Report(a, time.Unix(7, 0)),
 		keys.TroubleRecord(start), keys.WebhooksRecord(a, a), keys.Answer(a), keys.Request(a), keys.RequestFollowed(a),
 	},
 	keys.Claim: {keys.CatchUp, keys.Changes, keys.Confirm(a, 7, 7), keys.Mutes, keys.OutcomeClaim(a), keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.WriteClaim(keys.Note(a, 7, 7)), keys.WriteClaim(keys.CommitStatus(a, 7, 7)), keys.Storm(a), keys.Sweep(a), keys.Trouble, keys.Undelivered, keys.Webhooks},

@@ -35,6 +35,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/recent"
 	"github.com/pipesteward/pipesteward/actions/report"
+	"github.com/pipesteward/pipesteward/actions/report/periodic"
 	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
@@ -196,6 +197,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
 	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, Prices: func() rules.Prices { return a.rules.Rules().Prices() }, MaxEntries: report.DefaultMaxEntries}
+	sender := &periodic.Sender{Queue: db, Rules: a.rules.Rules, Reports: journal, Announcer: runner, Now: time.Now, Log: log}
+	runner.Handle(periodic.RecordKind, worker.JSON(sender.Handle))
 	changes := audit.Log{Store: db, Now: time.Now}
 	takeRequest := requests.Elsewhere{Now: time.Now, Log: log}.Handle
 	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {
@@ -230,6 +233,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	a.inBackground(secretFiles.follow)
 	scheduler := &sweep.Scheduler{Store: db, Rules: a.rules.Rules, Now: time.Now, Log: log}
 	a.inBackground(scheduler.Run)
+	a.inBackground(sender.Run)
 
 	a.untilStopped(func(ctx context.Context) { runner.Run(ctx, WorkGrace) })
 
