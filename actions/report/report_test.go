@@ -110,10 +110,10 @@ func week() entries {
 // grown is a journal with most retries at its end.
 func grown() entries {
 	j := week()[:1]
-	for i, hours := range []time.Duration{8, 7, 5, 4, 4, 3, 2, 1} {
+	for i, hours := range []int{8, 7, 5, 4, 4, 3, 2, 1} {
 		o := outcome("retry-runner", event.VerbRetry, event.ResultDone, failedJob(int64(10*i+10), "rspec", 1))
 		o.NewJobID = o.Job.ID + 1
-		j.note(hours*time.Hour, o)
+		j.note(time.Duration(hours)*time.Hour, o)
 	}
 	return j
 }

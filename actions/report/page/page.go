@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -86,11 +87,11 @@ func rowsOf(what string, rows []report.Row, currency string) []row {
 			Outcomes: report.OutcomesText(r.Outcomes),
 		}
 		if r.Retries.Started > 0 {
-			list[i].Retries = fmt.Sprint(r.Retries.Started)
+			list[i].Retries = strconv.Itoa(r.Retries.Started)
 			list[i].Cost = report.Money(currency, r.Retries.PassedRuns.Cost+r.Retries.FailedAgain.Cost)
 		}
 		if n := r.WouldRetry.Retries; n > 0 {
-			list[i].Retries, list[i].Passed = fmt.Sprint(n), fmt.Sprintf("%d of %d", r.WouldRetry.PassedAnyway, n)
+			list[i].Retries, list[i].Passed = strconv.Itoa(n), fmt.Sprintf("%d of %d", r.WouldRetry.PassedAnyway, n)
 		}
 		if n := r.Outcomes[event.ResultDryRun]; n > 0 && r.WouldRetry.Retries == 0 {
 			list[i].Outcomes = fmt.Sprintf("%d dry run", n)

@@ -44,7 +44,8 @@ func week() report.Report {
 		Jobs:     []report.Row{{Name: "<script>alert(1)</script>", Project: "platform/shop", Sums: sums(retries(60, 20, 2))}, {Others: 7, Sums: sums(retries(33, 5, 2))}},
 		Actions:  []report.Row{{Name: event.VerbRetry, Sums: sums(retries(93, 25, 4))}, {Name: event.VerbErase, Sums: report.Sums{Outcomes: map[string]int{event.ResultDone: 12}}}},
 		Delays: []report.Delay{
-			{Below: event.Duration(time.Minute), Passed: 12, Failed: 18}, {AtLeast: event.Duration(time.Minute), Below: event.Duration(5 * time.Minute), Passed: 60, Failed: 6},
+			{Below: event.Duration(time.Minute), Passed: 12, Failed: 18},
+			{AtLeast: event.Duration(time.Minute), Below: event.Duration(5 * time.Minute), Passed: 60, Failed: 6},
 			{AtLeast: event.Duration(2 * time.Hour), Passed: 21, Failed: 1},
 		},
 	}
