@@ -218,7 +218,7 @@ func TestConfirmation(t *testing.T) {
 				b := button(h, chatops.ButtonConfirm)
 				playAndRun(h)
 				h.WorkOff()
-				mustPress(h, ada, b, "This is no longer needed: the play of deploy is skipped. the job is running")
+				mustPress(h, ada, b, "This is no longer needed: the play of deploy has ended (skipped): the job is running")
 			},
 			result: event.ResultSkipped, reason: "the job is running and does not wait to be played",
 			question: []string{"No longer needed: Did not play deploy", "the job is running"},

@@ -18,6 +18,9 @@
 //	steering.go  mutes, pauses and resumptions
 //	reading.go   the log excerpt, the story, the status
 //	command.go   the slash command; parse.go its words
+//
+// All texts are blocks of package words: those after a button are in the language of its
+// message, those after a command in that of the rule files.
 package requests
 
 import (
@@ -82,9 +85,9 @@ type Maker interface {
 	Requested(d event.Decision) (record store.Record, id string, err error)
 }
 
-// Storyteller tells what happened to a job or a pipeline.
+// Storyteller tells what happened to a job or a pipeline, in a language.
 type Storyteller interface {
-	Build(ctx context.Context, address string) (story.Story, error)
+	Build(ctx context.Context, address, language string) (story.Story, error)
 }
 
 // Answerer answers the buttons of a question whether a job is to be played.
@@ -92,9 +95,9 @@ type Answerer interface {
 	Answer(ctx context.Context, r chatops.Request) (chatops.Reply, error)
 }
 
-// Reporter reports, as text for Slack, how retries have helped for that long.
+// Reporter reports, as text in a style, how retries have helped for that long.
 type Reporter interface {
-	Report(ctx context.Context, since time.Duration) (string, error)
+	Report(ctx context.Context, since time.Duration, in words.Style) (string, error)
 }
 
 // Store is the part of the store that a Handler uses.
@@ -149,10 +152,16 @@ func sayIn(in words.Style, block string, data any) (answer, error) {
 	return say(text), err
 }
 
-// adding returns the answer with more text at its end.
-func (a answer) adding(text string) answer {
-	if a.Text != "" {
-		a.Text += text
+// public returns an answer to all in the channel, a block of package words.
+func public(in words.Style, block string, data any) (answer, error) {
+	text, err := in.Say(block, data)
+	return answer{Reply: chatops.Reply{Text: text, Public: true}}, err
+}
+
+// adding returns the answer with a sentence at its end.
+func (a answer) adding(sentence string) answer {
+	if a.Text != "" && sentence != "" {
+		a.Text += " " + sentence
 	}
 	return a
 }
@@ -173,7 +182,9 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		return err
 	case err != nil:
 		h.Log.Error("a request from Slack failed", "by", rec.By.Requester().String(), "action", does(rec.Request), "error", err)
-		a = say("That failed: " + quoted(apierror.Words(err)) + ". Try again later.")
+		if a, err = sayIn(h.styleOf(rec.Request), "command_failed", quoted(apierror.Words(err))); err != nil {
+			return err
+		}
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
 			return err

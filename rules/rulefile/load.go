@@ -85,7 +85,7 @@ func Parse(o Options, sources []Source) *Parsed {
 	})
 	together.setDefaults()
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
-	all.Set.Receivers, all.Set.Templates = together.receivers, together.templates
+	all.Set.Receivers, all.Set.Templates, all.Set.Language = together.receivers, together.templates, together.replies
 	return all
 }
 
