@@ -97,4 +97,3 @@ func TestHelpNeedsNobody(t *testing.T) {
 		t.Errorf("GitLab gets %d requests", n)
 	}
 }
-
