@@ -394,6 +394,7 @@ var frames = []struct {
 	{"note_retried_otherwise", map[string]any{"ID": 901, "Status": "…"}},
 	{"note_newest", map[string]any{"ID": 901, "Status": "…"}},
 	{"note_cut", map[string]any{"GitLab": "https://gitlab.example.com", "URL": "https://gitlab.example.com/a/b/-/jobs/1"}},
+	{"request_too_many", map[string]any{"PerMinute": 20, "Wait": 3 * time.Second}},
 	{"dropped", map[string]any{"Dropped": 1, "Since": began}},
 	{"dropped", map[string]any{"Dropped": 12, "Since": began}},
 	{"digest_head", map[string]any{"Count": 12, "Results": tally{2, []word{{"gave_up", 10}, {"failed", 2}}, 0}, "Rules": tally{7, []word{{"`retry`", 5}}, 6}, "Classes": tally{1, []word{{"runner", 12}}, 0}}},
