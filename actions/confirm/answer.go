@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,9 +16,9 @@ import (
 
 // Rights says what people may do.
 type Rights interface {
-	// MayOn returns why a person may not do to a target what a button does; "": the person
+	// MayOn returns why a person may not do to a target what a button does; nil: the person
 	// may.
-	MayOn(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	MayOn(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal chatops.Refusal, err error)
 }
 
 // Answers takes the answers that people give with the buttons of a question.
@@ -56,9 +57,11 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if err != nil {
 		return chatops.Reply{}, err
 	}
-	if refusal != "" {
-		a.Log.Info("a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", refusal)...)
-		return chatops.Reply{Text: refusal}, nil
+	if refusal != nil {
+		text, err1 := refusal.Text(in)
+		reason, err2 := refusal.Text(words.Plain)
+		a.Log.Info("a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", reason)...)
+		return chatops.Reply{Text: text}, errors.Join(err1, err2)
 	}
 	given, err := a.answer(ctx, o.ID)
 	switch {

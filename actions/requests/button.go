@@ -31,8 +31,11 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 		return answer{}, err
 	}
 	refusal, err := h.may(ctx, r, on, b.Does)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	switch b.Does {
 	case chatops.ButtonMute:

@@ -151,7 +151,7 @@ func (h *Handler) whyCommand(ctx context.Context, r chatops.Request, words []str
 	switch {
 	case err != nil:
 		return answer{}, err
-	case refusal != "":
+	case refusal != nil:
 		return h.notSeen(r, page)
 	}
 	return h.why(ctx, h.GitLab.Instance()+"/"+page.Path(), h.styleOf(r))
@@ -183,8 +183,8 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 		return answer{}, err
 	case hidden:
 		return h.notSeen(r, page)
-	case refusal != "":
-		return say(refusal), nil
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	action := event.Action{Verb: event.VerbRetry}
 	if page.Job == 0 {
@@ -198,8 +198,11 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 	if wrong != nil {
 		return h.wrong(r, "mute", wrong)
 	}
-	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	s.Until = s.until(r.ReceivedAt)
 	return h.noting(r, s)(h.mute(ctx, r, s.Mute, s.replace))
@@ -211,8 +214,11 @@ func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []
 		return h.wrong(r, "unmute", wrong)
 	}
 	typed := s.Mute
-	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	return h.unmute(ctx, r, typed, s.Mute)
 }
@@ -222,8 +228,11 @@ func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []s
 	if wrong != nil {
 		return h.wrong(r, "pause", wrong)
 	}
-	if refusal, err := h.steers(ctx, r, chatops.CommandPause, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.CommandPause, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	return h.noting(r, s)(h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace))
 }
@@ -234,8 +243,11 @@ func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []
 		return h.wrong(r, "resume", wrong)
 	}
 	typed := event.Pause{Project: s.Project, Rule: s.Rule}
-	if refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	return h.resume(ctx, r, typed, event.Pause{Project: s.Project, Rule: s.Rule})
 }
@@ -263,8 +275,11 @@ func (h *Handler) scope(words []string, allowed ...string) (scope, *mistake) {
 
 func (h *Handler) statusCommand(ctx context.Context, r chatops.Request, _ []string) (answer, error) {
 	refusal, err := h.may(ctx, r, chatops.Target{}, chatops.CommandStatus)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	return h.status(ctx, h.styleOf(r))
 }
@@ -275,8 +290,11 @@ func (h *Handler) reportCommand(ctx context.Context, r chatops.Request, words []
 		return h.wrong(r, "report", wrong)
 	}
 	refusal, err := h.may(ctx, r, chatops.Target{}, chatops.CommandStatus)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	reporting, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()

@@ -66,12 +66,12 @@ const (
 
 // Rights says who may do what.
 type Rights interface {
-	// Outsider returns why the person may do nothing at all; "" if that depends. It asks
+	// Outsider returns why the person may do nothing at all; nil if that depends. It asks
 	// Slack only. An error is no permission.
-	Outsider(ctx context.Context, p chatops.Person) (refusal string, err error)
+	Outsider(ctx context.Context, p chatops.Person) (refusal chatops.Refusal, err error)
 	// MayOn returns why the person may not do something, a Button or Command constant of
-	// package chatops, to the target; "" if they may. An error is no permission.
-	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	// package chatops, to the target; nil if they may. An error is no permission.
+	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal chatops.Refusal, err error)
 }
 
 // Replier replies to requests in Slack.
@@ -214,11 +214,12 @@ func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, erro
 		return h.helpCommand(ctx, r, nil)
 	}
 	refusal, err := h.Rights.Outsider(ctx, r.By)
-	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", refusal)
-	}
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		h.logRefusal(r, does(r), refusal)
+		return h.refused(r, refusal)
 	}
 	if r.Button != nil {
 		return h.button(ctx, r, *r.Button)
@@ -254,23 +255,38 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	return nil
 }
 
-// may returns the refusal for a person who may not do something; "" if they may.
-func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, err error) {
+// may returns the refusal for a person who may not do something; nil if they may.
+func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, err error) {
 	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
-	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", refusal)
+	if refusal != nil && err == nil {
+		h.logRefusal(r, what, refusal, "project_id", to.Project)
 	}
 	return refusal, err
 }
 
 // mayIfSeen is may for what the person has named; hidden: they may not even see it.
-func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, hidden bool, err error) {
+func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, hidden bool, err error) {
 	refusal, err = h.may(ctx, r, to, what)
-	if err != nil || refusal == "" {
-		return "", false, err
+	if err != nil || refusal == nil {
+		return nil, false, err
 	}
 	unseen, err := h.Rights.MayOn(ctx, r.By, chatops.Target{Project: to.Project}, chatops.ButtonWhy)
-	return refusal, unseen != "", err
+	return refusal, unseen != nil, err
+}
+
+// refused is the answer that a person may not do something.
+func (h *Handler) refused(r chatops.Request, refusal chatops.Refusal) (answer, error) {
+	text, err := refusal.Text(h.styleOf(r))
+	return say(text), err
+}
+
+// logRefusal logs a refusal, in English.
+func (h *Handler) logRefusal(r chatops.Request, what string, refusal chatops.Refusal, more ...any) {
+	reason, err := refusal.Text(words.Plain)
+	if err != nil {
+		reason = err.Error()
+	}
+	h.Log.Warn("a request from Slack is refused", append([]any{"by", r.By.Requester().String(), "action", what, "reason", reason}, more...)...)
 }
 
 // does returns what a request is, for the log.

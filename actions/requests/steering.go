@@ -240,13 +240,13 @@ func (h *Handler) recorded(ctx context.Context, r chatops.Request) (target strin
 // steers returns the refusal for a person who may not steer that scope, whose project gets
 // the path that it has in GitLab. Rights in a project suffice for that project alone: a
 // glob, a rule or a channel concerns others as well.
-func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal string, err error) {
+func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal chatops.Refusal, err error) {
 	if s.Project != "" && !isGlob(s.Project) {
 		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, s.Project)
 		switch {
 		case apierror.IsHidden(err): // it may be a group
 		case err != nil:
-			return "", err
+			return nil, err
 		default:
 			s.project, s.named, s.Project = found.ID, s.Project, found.Path
 		}

@@ -395,6 +395,26 @@ var frames = []struct {
 	{"note_newest", map[string]any{"ID": 901, "Status": "…"}},
 	{"note_cut", map[string]any{"GitLab": "https://gitlab.example.com", "URL": "https://gitlab.example.com/a/b/-/jobs/1"}},
 	{"request_too_many", map[string]any{"PerMinute": 20, "Wait": 3 * time.Second}},
+	{"refused_bot", nil},
+	{"refused_deactivated", nil},
+	{"refused_stranger", "Example"},
+	{"refused_guest", nil},
+	{"refused_workspace_unknown", map[string]any{"Error": "…"}},
+	{"refused_person_unknown", map[string]any{"Error": "…"}},
+	{"refused_operator_unknown", "…"},
+	{"refused_user_unknown", map[string]any{"Error": "…"}},
+	{"refused_role_unknown", map[string]any{"Error": "…"}},
+	{"refused_role_unknown", map[string]any{"Of": "`platform`", "Error": "…"}},
+	{"refused_barrier_unknown", map[string]any{"Of": map[string]any{"Kind": "tag", "Name": "`v1`"}, "Error": "…"}},
+	{"refused_all_projects", map[string]any{}},
+	{"refused_all_projects", map[string]any{"Operators": "@ci-ops"}},
+	{"refused_no_email", map[string]any{}},
+	{"refused_no_user", map[string]any{"Operators": "@ci-ops"}},
+	{"refused_inactive", map[string]any{"User": "`ada`"}},
+	{"refused_hidden", map[string]any{"Kind": "branch", "Name": "`main`"}},
+	{"refused_groups", map[string]any{"Kind": "environment", "Name": "`production`", "Any": true}},
+	{"refused_protected", map[string]any{"Kind": "tier", "Name": "`production`", "Group": "`platform`", "User": "`ada`", "Count": 101}},
+	{"refused_protected", map[string]any{"Kind": "environments", "User": "`ada`"}},
 	{"dropped", map[string]any{"Dropped": 1, "Since": began}},
 	{"dropped", map[string]any{"Dropped": 12, "Since": began}},
 	{"digest_head", map[string]any{"Count": 12, "Results": tally{2, []word{{"gave_up", 10}, {"failed", 2}}, 0}, "Rules": tally{7, []word{{"`retry`", 5}}, 6}, "Classes": tally{1, []word{{"runner", 12}}, 0}}},
@@ -471,6 +491,10 @@ func TestTexts(t *testing.T) {
 		for _, command := range commandNames {
 			text, err := s.Say("command_does", command)
 			say("command_does", "command "+command, text, err)
+		}
+		for _, does := range []string{"log", "why", "retry", "play", "cancel", "erase", "mute", "pause", "resume", "status"} {
+			text, err := s.Say("refused_role", map[string]any{"Does": does, "User": "`ada`", "Needs": "Maintainer", "Has": "Developer"})
+			say("refused_role", "refused_role "+does, text, err)
 		}
 		for _, problem := range event.ScopeProblems {
 			text, err := s.Say("scope_wrong", map[string]any{"Problem": problem, "Value": "…"})
