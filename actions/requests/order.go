@@ -16,7 +16,8 @@ import (
 var steering = []string{"mute", "unmute", "pause", "resume"}
 
 // Bounds of the search for earlier requests in the queue, which lists the records in the
-// order in which they come due.
+// order in which they come due. Of one that more than maxSearched records come before,
+// nothing is known.
 const (
 	maxSearched = 10_000
 	searchPage  = 1000

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -23,15 +24,16 @@ func (h *Handler) targetOf(ctx context.Context, e event.Event, pipeline bool, do
 	}
 	gl := h.GitLab.WithBudget(maxRequests)
 	bridges, err := gl.Bridges(ctx, e.Project.ID, e.Pipeline.ID)
-	if err != nil {
-		return hidden(e, err)
+	var jobs []gitlab.Job
+	if err == nil {
+		jobs, err = gl.PipelineJobs(ctx, e.Project.ID, e.Pipeline.ID, false)
 	}
-	jobs, err := gl.PipelineJobs(ctx, e.Project.ID, e.Pipeline.ID, false)
-	if err != nil {
-		return hidden(e, err)
-	}
-	if slices.ContainsFunc(bridges, func(b event.Bridge) bool { return runs(b.Status, false) }) {
-		return chatops.TargetOfPipeline(e), nil // the pipeline that it triggers may deploy to any environment
+	triggers := slices.ContainsFunc(bridges, func(b event.Bridge) bool { return runs(b.Status, false) })
+	switch {
+	case apierror.IsHidden(err), err == nil && triggers: // a pipeline that is triggered may deploy to any environment
+		return chatops.TargetOfPipeline(e), nil
+	case err != nil:
+		return chatops.Target{}, err
 	}
 	var names []string
 	for _, job := range jobs {
@@ -43,19 +45,11 @@ func (h *Handler) targetOf(ctx context.Context, e event.Event, pipeline bool, do
 	return chatops.TargetOfJobs(e, names), nil
 }
 
-// hidden returns the target of a pipeline whose jobs GitLab does not show; another error of
-// GitLab remains one.
-func hidden(e event.Event, err error) (chatops.Target, error) {
-	if apierror.IsHidden(err) {
-		err = nil
-	}
-	return chatops.TargetOfPipeline(e), err
-}
-
 // runs reports whether the retry of a pipeline runs its job in that status: at once, or when
 // the jobs before it have succeeded, for GitLab resets the jobs that were skipped, and then
 // asks whether the user who retried may deploy (Ci::ResetSkippedJobsService in its source).
-// That user is Pipesteward's. byHand is set if the job begins by itself only later, or never.
+// That user is Pipesteward's. byHand is set if the job then waits to be played, as hooks say of
+// delayed jobs too.
 func runs(status string, byHand bool) bool {
 	switch status {
 	case "success", "manual":

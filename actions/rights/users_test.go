@@ -96,12 +96,13 @@ func (*directory) MemberRole(context.Context, int64, int64) (gitlab.Role, error)
 }
 
 // TestUsersAreSearchedForOnce: all who wait for the same search share it, one who no longer
-// waits ends it for nobody, an error is not remembered, and no more addresses are remembered
-// than there is room for.
+// waits ends it for nobody, an error is not remembered, and of too many addresses the one
+// that ends first is forgotten.
 func TestUsersAreSearchedForOnce(t *testing.T) {
 	t.Parallel()
 	in := &directory{searched: make(chan string, 2000), free: make(chan struct{})}
-	may := rights.New(rights.Config{Slack: anybody{}, GitLab: in, Now: storetest.NewClock().Now})
+	clock := storetest.NewClock()
+	may := rights.New(rights.Config{Slack: anybody{}, GitLab: in, Now: clock.Now})
 	said := make(chan error, 2)
 	ask := func(ctx context.Context, id string) {
 		_, err := may.MayOn(ctx, chatops.Person{UserID: id, TeamID: slacktest.TeamID}, chatops.Target{Project: 1}, chatops.ButtonMute)
@@ -133,16 +134,23 @@ func TestUsersAreSearchedForOnce(t *testing.T) {
 		t.Errorf("%d searches that fail, want 2", n)
 	}
 	in.fail = nil
-	for i := range 1001 {
-		ask(t.Context(), fmt.Sprint("u", i))
-		<-said
+	must := func(id string) {
+		t.Helper()
+		if ask(t.Context(), id); <-said != nil {
+			t.Error("an error")
+		}
 	}
-	before := len(in.searched)
-	ask(t.Context(), "ada")
-	<-said
-	ask(t.Context(), "u1000")
-	<-said
-	if n := len(in.searched) - before; n > 1 {
-		t.Errorf("%d searches for the first and the last one, want the first one to be forgotten at most", n)
+	for i := range 1000 {
+		clock.Advance(time.Millisecond)
+		must(fmt.Sprint("u", i))
+	}
+	for _, c := range []struct {
+		id   string
+		want int
+	}{{"u0", 0}, {"u999", 0}, {"ada", 1}} {
+		before := len(in.searched)
+		if must(c.id); len(in.searched)-before != c.want {
+			t.Errorf("%d searches for %s after 1,000 others, want %d", len(in.searched)-before, c.id, c.want)
+		}
 	}
 }
