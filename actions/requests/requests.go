@@ -218,7 +218,7 @@ func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, erro
 	case err != nil:
 		return answer{}, err
 	case refusal != nil:
-		h.logRefusal(r, does(r), refusal)
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", reasonOf(refusal))
 		return h.refused(r, refusal)
 	}
 	if r.Button != nil {
@@ -259,7 +259,7 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, err error) {
 	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
 	if refusal != nil && err == nil {
-		h.logRefusal(r, what, refusal, "project_id", to.Project)
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
 	}
 	return refusal, err
 }
@@ -280,13 +280,13 @@ func (h *Handler) refused(r chatops.Request, refusal chatops.Refusal) (answer, e
 	return say(text), err
 }
 
-// logRefusal logs a refusal, in English.
-func (h *Handler) logRefusal(r chatops.Request, what string, refusal chatops.Refusal, more ...any) {
-	reason, err := refusal.Text(words.Plain)
+// reasonOf returns a refusal in English, for the log.
+func reasonOf(refusal chatops.Refusal) string {
+	text, err := refusal.Text(words.Plain)
 	if err != nil {
-		reason = err.Error()
+		return err.Error()
 	}
-	h.Log.Warn("a request from Slack is refused", append([]any{"by", r.By.Requester().String(), "action", what, "reason", reason}, more...)...)
+	return text
 }
 
 // does returns what a request is, for the log.
