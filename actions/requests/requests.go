@@ -12,12 +12,16 @@
 // nothing is done twice.
 //
 //	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
-//	button.go    the buttons
+//	pace.go      how many requests a person may make; order.go: in which order they are carried out
+//	button.go    the buttons; pipeline.go what they are about
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
 //	steering.go  mutes, pauses and resumptions
 //	reading.go   the log excerpt, the story, the status
 //	command.go   the slash command; parse.go its words
+//
+// All texts are blocks of package words: those after a button are in the language of its
+// message, those after a command in that of the rule files.
 package requests
 
 import (
@@ -62,12 +66,12 @@ const (
 
 // Rights says who may do what.
 type Rights interface {
-	// Outsider returns why the person may do nothing at all; "" if that depends. It asks
+	// Outsider returns why the person may do nothing at all; nil if that depends. It asks
 	// Slack only. An error is no permission.
-	Outsider(ctx context.Context, p chatops.Person) (refusal string, err error)
+	Outsider(ctx context.Context, p chatops.Person) (refusal chatops.Refusal, err error)
 	// MayOn returns why the person may not do something, a Button or Command constant of
-	// package chatops, to the target; "" if they may. An error is no permission.
-	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	// package chatops, to the target; nil if they may. An error is no permission.
+	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal chatops.Refusal, err error)
 }
 
 // Replier replies to requests in Slack.
@@ -82,9 +86,9 @@ type Maker interface {
 	Requested(d event.Decision) (record store.Record, id string, err error)
 }
 
-// Storyteller tells what happened to a job or a pipeline.
+// Storyteller tells what happened to a job or a pipeline, in a language.
 type Storyteller interface {
-	Build(ctx context.Context, address string) (story.Story, error)
+	Build(ctx context.Context, address, language string) (story.Story, error)
 }
 
 // Answerer answers the buttons of a question whether a job is to be played.
@@ -92,9 +96,9 @@ type Answerer interface {
 	Answer(ctx context.Context, r chatops.Request) (chatops.Reply, error)
 }
 
-// Reporter reports, as text for Slack, how retries have helped for that long.
+// Reporter reports, as text in a style, how retries have helped for that long.
 type Reporter interface {
-	Report(ctx context.Context, since time.Duration) (string, error)
+	Report(ctx context.Context, since time.Duration, in words.Style) (string, error)
 }
 
 // Store is the part of the store that a Handler uses.
@@ -102,6 +106,8 @@ type Store interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 	Depth(ctx context.Context) (store.Depth, error)
+	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)
+	Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error)
 }
 
 // Handler carries out requests. All fields but Confirmations and Reports are required.
@@ -131,6 +137,7 @@ type Record struct {
 	// before.
 	Decision string    `json:"decision,omitzero"`
 	Queued   time.Time `json:"queued,omitzero"`     // when the decision was queued
+	Counted  bool      `json:"counted,omitzero"`    // the request is counted among those of the person
 	Waits    string    `json:"waits_told,omitzero"` // why the decision waits, as the person was told
 }
 
@@ -149,10 +156,16 @@ func sayIn(in words.Style, block string, data any) (answer, error) {
 	return say(text), err
 }
 
-// adding returns the answer with more text at its end.
-func (a answer) adding(text string) answer {
-	if a.Text != "" {
-		a.Text += text
+// public returns an answer to all in the channel, a block of package words.
+func public(in words.Style, block string, data any) (answer, error) {
+	text, err := in.Say(block, data)
+	return answer{Reply: chatops.Reply{Text: text, Public: true}}, err
+}
+
+// adding returns the answer with a sentence at its end.
+func (a answer) adding(sentence string) answer {
+	if a.Text != "" && sentence != "" {
+		a.Text += " " + sentence
 	}
 	return a
 }
@@ -165,6 +178,12 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	if rec.Decision != "" {
 		return h.follow(ctx, l, rec)
 	}
+	if goOn, err := h.paced(ctx, l, &rec); err != nil || !goOn {
+		return err
+	}
+	if err := h.inTurn(ctx, rec.Request); err != nil {
+		return err
+	}
 	a, err := h.carryOut(ctx, rec.Request)
 	switch {
 	case ctx.Err() != nil:
@@ -173,7 +192,9 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		return err
 	case err != nil:
 		h.Log.Error("a request from Slack failed", "by", rec.By.Requester().String(), "action", does(rec.Request), "error", err)
-		a = say("That failed: " + quoted(apierror.Words(err)) + ". Try again later.")
+		if a, err = sayIn(h.styleOf(rec.Request), "command_failed", quoted(apierror.Words(err))); err != nil {
+			return err
+		}
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
 			return err
@@ -189,12 +210,16 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 
 // carryOut does what a request says, or returns the decision to do it.
 func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, error) {
-	refusal, err := h.Rights.Outsider(ctx, r.By)
-	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", refusal)
+	if wantsHelp(r) { // it is the same for everybody
+		return h.helpCommand(ctx, r, nil)
 	}
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	refusal, err := h.Rights.Outsider(ctx, r.By)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", reasonOf(refusal))
+		return h.refused(r, refusal)
 	}
 	if r.Button != nil {
 		return h.button(ctx, r, *r.Button)
@@ -230,23 +255,38 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	return nil
 }
 
-// may returns the refusal for a person who may not do something; "" if they may.
-func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, err error) {
+// may returns the refusal for a person who may not do something; nil if they may.
+func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, err error) {
 	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
-	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", refusal)
+	if refusal != nil && err == nil {
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
 	}
 	return refusal, err
 }
 
 // mayIfSeen is may for what the person has named; hidden: they may not even see it.
-func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, hidden bool, err error) {
+func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, hidden bool, err error) {
 	refusal, err = h.may(ctx, r, to, what)
-	if err != nil || refusal == "" {
-		return "", false, err
+	if err != nil || refusal == nil {
+		return nil, false, err
 	}
 	unseen, err := h.Rights.MayOn(ctx, r.By, chatops.Target{Project: to.Project}, chatops.ButtonWhy)
-	return refusal, unseen != "", err
+	return refusal, unseen != nil, err
+}
+
+// refused is the answer that a person may not do something.
+func (h *Handler) refused(r chatops.Request, refusal chatops.Refusal) (answer, error) {
+	text, err := refusal.Text(h.styleOf(r))
+	return say(text), err
+}
+
+// reasonOf returns a refusal in English, for the log.
+func reasonOf(refusal chatops.Refusal) string {
+	text, err := refusal.Text(words.Plain)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // does returns what a request is, for the log.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -144,5 +145,105 @@ func TestButtonsAndCommands(t *testing.T) {
 	}
 	if strings.Contains(p.logged(), secret) {
 		t.Error("the log has the signing secret")
+	}
+}
+
+// TestInChinese: with the wiring of production and `language: zh`, the question of a play, the
+// answers to its buttons, to commands and to people without rights, and the outcome are in
+// Chinese.
+func TestInChinese(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", strings.Replace(gateRules, "\nrules:", "\ndefaults: {language: zh}\nrules:", 1))
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	nobody := slackPerson{env, p, secret, env.slack.AddUser("bob@example.com")}
+
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "one"}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+	p.eventually("the question is posted", func() bool { return len(env.slack.Messages("#releases-platform")) == 1 })
+	question := env.slack.Messages("#releases-platform")[0]
+	for _, part := range []string{"启动 deploy？", "规则 `release` · 截止时间 20", "请在 20", "确认", "拒绝"} {
+		if !strings.Contains(question.Plain()+question.Text+string(question.Blocks), part) {
+			t.Errorf("the question lacks %q: %s\n%s", part, question.Text, question.Blocks)
+		}
+	}
+	for _, c := range []struct {
+		reply slacktest.Reply
+		says  string
+	}{
+		{nobody.pressesIn(question, chatops.ButtonConfirm), "GitLab 中没有用户公开您在 Slack 中的邮箱"},
+		{operator.pressesIn(question, chatops.ButtonConfirm), "您已确认：将启动 deploy"},
+		{operator.types("status"), "1 条规则生效。"},
+		{operator.types("report"), "个结果："},
+		{operator.types("help"), "显示本帮助"},
+		{operator.types("why " + env.gitlab.URL() + "/platform/shop/-/pipelines/" + strconv.FormatInt(pipeline.ID, 10)), "查看全部经过："},
+		{nobody.types("pause all"), "只有运维人员可以对所有项目执行此操作"},
+	} {
+		if !strings.Contains(c.reply.Text, c.says) {
+			t.Errorf("a person reads %q, want %q", c.reply.Text, c.says)
+		}
+	}
+	p.eventually("the question says in Chinese what came of it", func() bool {
+		text := env.slack.Messages("#releases-platform")[0].Plain()
+		return strings.Contains(text, "ada@example.com 已确认") && strings.Contains(text, "已启动作业 deploy")
+	})
+}
+
+// pipelineRules only say in Slack that a pipeline would be retried.
+const pipelineRules = `
+version: 1
+defaults: {channel: "#ci", group: false, dry_run: true}
+rules:
+  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}
+`
+
+// TestPipelineRetriedByADeveloper: with the wiring of production, a Developer retries a pipeline
+// whose failed jobs deploy nowhere, although another job of it deploys to a protected
+// environment, and not one of which that job failed. The user in GitLab is searched for
+// once; a role that is lost counts at the next press.
+func TestPipelineRetriedByADeveloper(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pipelineRules)
+	p := env.run("--slack-signing-secret", testSlackSecret)
+	dev := slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
+	role := func(role gitlabtest.Role) {
+		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
+	}
+	role(gitlabtest.Developer)
+	// fails adds a pipeline that failed, in which the deployment waits for somebody to play it,
+	// or is what failed, and returns the message about it.
+	fails := func(test, deployment string) slacktest.Message {
+		t.Helper()
+		before := len(env.slack.Messages("ci"))
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec", Status: test}, gitlabtest.Job{
+			Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: deployment == "manual", Status: deployment, Environment: gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"},
+		})
+		p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+		p.eventually("the pipeline is said in Slack", func() bool { return len(env.slack.Messages("ci")) > before })
+		return env.slack.Messages("ci")[before]
+	}
+	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") }
+
+	deployment := fails("success", "failed")
+	for range 2 {
+		if r := dev.pressesIn(deployment, chatops.ButtonRetry); !strings.Contains(r.Text, "may not deploy to the environment `production`") || retries() != 0 {
+			t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+		}
+	}
+	test := fails("failed", "skipped")
+	if r := dev.pressesIn(test, chatops.ButtonRetry); !strings.Contains(r.Text, "Retried ") || retries() != 1 {
+		t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+	}
+	if n := env.gitlab.Count(http.MethodGet, "/users"); n != 1 {
+		t.Errorf("the user is searched for %d times, want once", n)
+	}
+	role(gitlabtest.Reporter)
+	if r := dev.pressesIn(deployment, chatops.ButtonRetry); !strings.Contains(r.Text, "its role is Reporter") {
+		t.Errorf("a Reporter reads %q", r.Text)
 	}
 }
