@@ -71,7 +71,7 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	return n.unblock(ctx, rec, func(c store.Changes) error {
+	return n.unblock(ctx, l.ID(), rec, func(c store.Changes) error {
 		if !rec.journalled() {
 			values, err := rec.values()
 			if err != nil {

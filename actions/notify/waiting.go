@@ -214,19 +214,23 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 	return u, err
 }
 
-// unblock calls write with the changed counts, if a notice that ended changes them. The
-// first notification of an address after some were dropped is followed by an
+// unblock calls write with the changed counts, if a notice that ended changes them; id is that
+// of its record. The first notification of an address after some were dropped is followed by an
 // announcement, which is queued in the same step.
-func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func(store.Changes) error) error {
+func (n *Notifier) unblock(ctx context.Context, id string, rec NoticeRecord, write func(store.Changes) error) error {
 	sent := rec.Ended.Result == event.NotificationSent
-	waited := rec.Blocked != nil && rec.Blocked.Number > 0
+	// waited reports whether the notice is counted. If the process died before the record was
+	// saved, only the count has it.
+	waited := func(c *counted) bool {
+		return rec.Blocked != nil && rec.Blocked.Number > 0 || rec.Blocked == nil && slices.Contains(c.LastIDs, id)
+	}
 	all, err := n.undelivered(ctx)
 	if err != nil {
 		return err
 	}
 	now := n.Now()
 	late := func(c *counted) bool { return !c.Works.IsZero() && now.Sub(c.Works) > sentWithin }
-	if known := find(all, rec.Notice.Address); known == nil || !waited && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
+	if known := find(all, rec.Notice.Address); known == nil || !waited(known) && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
 		return write(store.Changes{})
 	}
 	return n.alone(ctx, func() error {
@@ -238,9 +242,9 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func(sto
 		if known == nil {
 			return write(store.Changes{})
 		}
-		if waited {
+		if waited(known) {
 			known.Waiting = max(0, known.Waiting-1)
-			if rec.Blocked.Dropped {
+			if rec.Blocked != nil && rec.Blocked.Dropped {
 				known.Dropped++
 			}
 		}

@@ -109,6 +109,31 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 	}
 }
 
+// TestKilledWhileANoticeBeginsToWait: wherever the program dies, a notice that is sent at the
+// next try does not count among those that wait.
+func TestKilledWhileANoticeBeginsToWait(t *testing.T) {
+	t.Parallel()
+	for steps := 1; ; steps++ {
+		fuse := actionstest.NewFuse(steps)
+		h := actionstest.New(t, notifyRules)
+		h.Start(fuse)
+		h.Slack.AddChannel(slacktest.Channel{Name: "ci", NotMember: true})
+		queueOutcomes(h, 1)
+		pass(h, 2*time.Second)
+		h.Slack.AddChannel(slacktest.Channel{Name: "ci"})
+		died := fuse.Blown()
+		h.Clock.Advance(time.Minute) // its claims expire
+		h.Start(actionstest.NewFuse(-1))
+		pass(h, 10*time.Minute)
+		if s := status(h); len(h.Slack.Messages("ci")) != 1 || len(s.Addresses) > 0 || !h.Idle() {
+			t.Errorf("dies after %d steps: %d messages, status %+v", steps, len(h.Slack.Messages("ci")), s)
+		}
+		if !died {
+			return
+		}
+	}
+}
+
 // A revoked token is one trouble of all channels: one call at a time probes. A new token,
 // and a restart, try at once.
 func TestRevokedTokenHoldsAllOfSlack(t *testing.T) {
