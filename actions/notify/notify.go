@@ -148,6 +148,7 @@ type Notifier struct {
 
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
+	saved []string         // see forgetSaved
 
 	counting   sync.Mutex     // held while this process changes the undelivered notices
 	stateLocks [64]sync.Mutex // see lockStates

@@ -108,9 +108,10 @@ func TestSlackFaults(t *testing.T) {
 // slackTrial is two processes that notify people in a Slack that fails.
 type slackTrial struct {
 	*fleet
-	redis *redistest.Server
-	jobs  map[int64]string // all that failed: in which channel people are notified of it
-	kills int
+	redis     *redistest.Server
+	jobs      map[int64]string // all that failed: in which channel people are notified of it
+	delivered int
+	kills     int
 }
 
 func newSlackTrial(t *testing.T) *slackTrial {
@@ -174,7 +175,8 @@ func (s *slackTrial) calls() int {
 	return s.slack.Calls("chat.postMessage") + s.slack.Calls("chat.update")
 }
 
-// deliverAll delivers events to both processes.
+// deliverAll delivers events to both processes, and waits until their outcomes are in the
+// journal: an event is given up that is being processed at five kills in a row.
 func (s *slackTrial) deliverAll(all []*delivery) {
 	s.Helper()
 	var sending sync.WaitGroup
@@ -182,6 +184,8 @@ func (s *slackTrial) deliverAll(all []*delivery) {
 		sending.Go(func() { s.deliver(s.Context(), d) })
 	}
 	sending.Wait()
+	s.delivered += len(all)
+	s.hasten("all outcomes are in the journal", func() bool { return s.redis.Do("zcard", redis.DefaultPrefix+"journal") == int64(s.delivered) })
 }
 
 // due makes due what waits in the queue, and has channels take a message again; a digest, with
@@ -304,7 +308,8 @@ func (s *slackTrial) check() {
 		}
 	}
 	if d, _ := s.replica(0).depth(); d.Dead > 0 {
-		s.Errorf("%d records are dead", d.Dead)
+		_, list := s.replica(0).get("/api/v1/dead")
+		s.Errorf("%d records are dead: %s", d.Dead, list)
 	}
 	if w := s.replica(0).notices(); w.Waiting > 0 || len(w.Addresses) > 0 {
 		s.Errorf("notifications wait: %+v", w)
