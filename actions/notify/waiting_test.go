@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const twoChannels = `
@@ -112,6 +113,7 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 // TestKilledWhileANoticeBeginsToWait: wherever the program dies, a notice that is sent at the
 // next try does not count among those that wait, also if many others begin to wait before.
 func TestKilledWhileANoticeBeginsToWait(t *testing.T) {
+	await.Long(t, "a hundred notices are sent for each step at which the program dies")
 	t.Parallel()
 	const all = 100
 	for steps := 1; ; steps++ {
