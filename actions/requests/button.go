@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -26,13 +27,14 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if b.Job != 0 && b.Job != o.Job.ID {
 		o.Job = anotherRun(*o, b.Job)
 	}
+	if slices.Contains(chatops.Mutes, b.Does) {
+		return h.muteFrom(ctx, r, b, *o)
+	}
 	refusal, err := h.may(ctx, r, chatops.TargetOf(o.Event), b.Does)
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}
 	switch b.Does {
-	case chatops.ButtonMute:
-		return h.muteRule(ctx, r, *o)
 	case chatops.ButtonLog:
 		return h.log(ctx, o.Event, styleOf(r))
 	case chatops.ButtonWhy:

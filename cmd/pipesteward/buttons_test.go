@@ -60,8 +60,8 @@ func (s slackPerson) presses(does string) slacktest.Reply {
 func (s slackPerson) pressesIn(m slacktest.Message, does string) slacktest.Reply {
 	s.Helper()
 	for _, b := range m.Buttons() {
-		if button, err := chatops.ParseButton(b.Value); err == nil && button.Does == does {
-			return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value}), slackapp.InteractionsPath, 1)[0]
+		if button, err := chatops.ParseButton(b.ActionID, b.Value); err == nil && button.Does == does {
+			return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value, Menu: b.Menu}), slackapp.InteractionsPath, 1)[0]
 		}
 	}
 	s.Fatalf("the message has no button %s: %s", does, m.Blocks)
