@@ -134,6 +134,9 @@ func TestButtonsAndCommands(t *testing.T) {
 	if r := operator.types("status"); !strings.Contains(r.Text, "paused (all) by ada@example.com (Slack "+ada+"): a test") {
 		t.Errorf("the status is %q", r.Text)
 	}
+	if r := operator.presses(chatops.ButtonMuteChannel); !r.Public || !strings.Contains(r.Text, "muted notifications (`channel:ci`)") || !strings.Contains(r.Text, "`/pipesteward unmute channel ci`") {
+		t.Errorf("the operator chooses to mute the channel, and reads %+v", r)
+	}
 	if r := operator.types("report since 1d"); r.Public || !strings.Contains(r.Text, "1 retry") {
 		t.Errorf("the report is %q", r.Text)
 	}
