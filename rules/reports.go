@@ -14,6 +14,7 @@ type Report struct {
 	Project  string // a project's id, or a glob of paths; "": all
 	DryRun   bool   // it has what would have been done
 	To       event.Address
+	Language string // "": English
 }
 
 // Due reports whether the report is due at exactly that time.

@@ -51,6 +51,7 @@ func (s *set) report(r *rules.Report, d *defaults) schema.Schema {
 				r.To = slackChannel("")
 			}
 			keys.Read(f, n, what)
+			r.Language = s.languageOf(r.To.Receiver, d.language)
 			if r.To == (event.Address{}) && n.Kind == yaml.MappingNode {
 				f.FailAt(n, "whom to send the report to? Give it a `channel` or a `receiver`, or `defaults` one without expressions")
 			}

@@ -110,7 +110,7 @@ func (s *Sender) Handle(ctx context.Context, l *worker.Lease, rec Record) error 
 	if err != nil {
 		return err
 	}
-	text, err := report.Text(sums, mrkdwn.Style)
+	text, err := report.Text(sums, mrkdwn.Style.In(r.Language))
 	if err != nil {
 		return err
 	}

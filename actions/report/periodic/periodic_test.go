@@ -141,6 +141,17 @@ func TestUnwantedReports(t *testing.T) {
 	}
 }
 
+// TestLanguageOfReports: a report is in the language of the file.
+func TestLanguageOfReports(t *testing.T) {
+	t.Parallel()
+	o := open(t, strings.Replace(weekly, `channel: "#ci"`, `channel: "#ci", language: zh`, 1))
+	o.check()
+	o.pass(time.Minute)
+	if len(o.sent) != 1 || !strings.HasPrefix(o.sent[0].text, "weekly: 自 2026-11-23T08:00:00Z 起，项目 platform/**，没有任何决定。\n") {
+		t.Errorf("sent are %+v", o.sent)
+	}
+}
+
 // TestReportIsKept: while the receiver can't be reached, the report waits.
 func TestReportIsKept(t *testing.T) {
 	t.Parallel()
