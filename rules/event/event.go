@@ -240,6 +240,17 @@ type Details struct {
 	ErasedAt          time.Time  `json:"erased_at,omitzero" expr:"erased_at"`
 }
 
+// OnDefault is the job of the event's name in the last pipeline of the default branch that
+// passed or failed. on_default() returns it; zero if there is none.
+type OnDefault struct {
+	Failed        bool      `json:"failed,omitzero" expr:"failed"`
+	Status        string    `json:"status,omitzero" expr:"status"`
+	FailureReason string    `json:"failure_reason,omitzero" expr:"failure_reason"`
+	URL           string    `json:"url,omitzero" expr:"url"`
+	Since         time.Time `json:"since,omitzero" expr:"since"`         // when the first of its failures there without a break ended; of the last 10, if there are more
+	SinceSHA      string    `json:"since_sha,omitzero" expr:"since_sha"` // the commit of that failure
+}
+
 // Artifact is a file that a job produced. Its log is the artifact of FileType
 // "trace".
 type Artifact struct {

@@ -37,6 +37,9 @@ type Facts interface {
 	// Superseded reports whether there is a newer pipeline than the event's
 	// for its ref or its merge request.
 	Superseded(ctx context.Context, e event.Event) (bool, error)
+	// OnDefault returns the event's job in the last finished pipeline of the default
+	// branch, other than the event's own; zero if there is none.
+	OnDefault(ctx context.Context, e event.Event) (event.OnDefault, error)
 }
 
 // ErrNotGiven is the error of the Facts of a rule test that does not define
@@ -56,6 +59,7 @@ type environment struct {
 	Jobs       func() ([]event.Job, error)        `expr:"jobs"`
 	Bridges    func() ([]event.Bridge, error)     `expr:"bridges"`
 	Details    func() (event.Details, error)      `expr:"details"`
+	OnDefault  func() (event.OnDefault, error)    `expr:"on_default"`
 
 	MergeRequestDetails func() (event.MergeRequestDetails, error) `expr:"merge_request_details"`
 
@@ -103,6 +107,7 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]event.Job, error) { return facts.Jobs(ctx, e) })),
 		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]event.Bridge, error) { return facts.Bridges(ctx, e) })),
 		Details:    once(q, "details", withoutSlot(m, func() (event.Details, error) { return facts.Details(ctx, e) })),
+		OnDefault:  once(q, "on_default", withoutSlot(m, func() (event.OnDefault, error) { return facts.OnDefault(ctx, e) })),
 		MergeRequestDetails: once(q, "merge_request_details", withoutSlot(m, func() (event.MergeRequestDetails, error) {
 			return facts.MergeRequestDetails(ctx, e)
 		})),

@@ -70,6 +70,11 @@ func Short(value any, hidden bool) string {
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
 	case event.Bridge:
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case event.OnDefault:
+		if v.Status == "" {
+			return "no such job"
+		}
+		return v.Status
 	case event.MergeRequestDetails:
 		return fmt.Sprintf("!%d %q (%s)", v.IID, Shorten(v.Title), v.State)
 	case []event.Job:

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+)
+
+const onDefaultRules = `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - name: not-red-on-main
+    on: job
+    if: job.status == "failed" and not on_default().failed
+    actions: [retry: {delay: 0s}]
+  - name: red-on-main
+    on: job
+    if: job.status == "failed" and on_default().failed
+    notify:
+      - text: "{{ job.name }} is red on {{ project.default_branch }} since {{ on_default().since_sha[:6] }}: {{ on_default().url }}"
+`
+
+// A merge request's job that fails on the default branch, too, is not retried, and people
+// hear since which commit; others are. GitLab is asked once for all of them, and the events
+// wait while it does not answer.
+func TestOnDefault(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", onDefaultRules)
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	on := func(sha, lint string) gitlabtest.Pipeline {
+		return env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{SHA: strings.Repeat(sha, 8)},
+			gitlabtest.Job{Name: "lint", Status: lint}, gitlabtest.Job{Name: "rspec", Status: "success"})
+	}
+	on("aaaaa", "success")
+	on("bbbbb", "failed")
+	main := on("ccccc", "failed")
+	red := env.gitlab.Latest(main.ID, "lint")
+	p := env.run()
+	env.gitlab.Fail(gitlabtest.Fault{Path: "/pipelines", Times: 3, Status: http.StatusServiceUnavailable})
+	for iid := int64(1); iid <= 3; iid++ {
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: iid, SourceBranch: "cart", TargetBranch: "main"}},
+			gitlabtest.Job{Name: "lint"}, gitlabtest.Job{Name: "rspec"})
+		for _, name := range []string{"lint", "rspec"} {
+			job := env.gitlab.Latest(pipeline.ID, name)
+			env.gitlab.Finish(job.ID, "failed", "runner_system_failure")
+			p.post(env.gitlab.JobHookBody(job.ID))
+		}
+		defer func() {
+			runs := map[string]int{}
+			for _, j := range env.gitlab.Jobs(pipeline.ID) {
+				runs[j.Name]++
+			}
+			if runs["lint"] != 1 || runs["rspec"] != 2 {
+				t.Errorf("merge request %d: runs %v, want one of lint, which is red on main, and two of rspec", iid, runs)
+			}
+		}()
+	}
+	p.workedOff()
+
+	lists, jobs := 0, 0
+	for _, r := range env.gitlab.Requests() {
+		switch {
+		case r.Status != http.StatusOK:
+		case r.Query.Get("scope") == "finished":
+			lists++
+		case strings.HasSuffix(r.Path, "/jobs") && !r.Query.Has("include_retried"):
+			jobs++
+		}
+	}
+	if lists != 1 || jobs != 2 {
+		t.Errorf("%d lists of pipelines and %d of jobs were read, want 1 and 2: the last pipeline's, and the failed ones of that before", lists, jobs)
+	}
+	want := "lint is red on main since bbbbbb: " + red.WebURL
+	notices := 0
+	for _, post := range env.slack.Posts() {
+		if post.ThreadTS == "" && strings.Contains(post.Plain(), want) {
+			notices++
+		}
+	}
+	if notices != 3 {
+		t.Errorf("%d notices say %q, want 3", notices, want)
+	}
+}
