@@ -120,3 +120,9 @@ func (f Reader) OnDefault(ctx context.Context, e event.Event) (event.OnDefault, 
 	}
 	return known.Of(ctx, f.GitLab, e)
 }
+
+// Tests returns the tests that failed in the JUnit reports of the job.
+func (f Reader) Tests(ctx context.Context, e event.Event) ([]event.FailedTest, error) {
+	tests, err := f.GitLab.FailedTests(ctx, e.Project, e.Job.ID)
+	return tests, f.freshness(e).Found(err)
+}

@@ -85,3 +85,65 @@ func TestOnDefault(t *testing.T) {
 		t.Errorf("%d notices say %q, want 3", notices, want)
 	}
 }
+
+const knownFlakyRules = `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - name: known-flaky
+    on: job
+    if: job.status == "failed" and all(tests(), .recent_failures >= 3) and len(tests()) > 0
+    actions: [retry: {delay: 0s}]
+  - name: not-known
+    on: job
+    if: job.status == "failed" and any(tests(), .recent_failures < 3)
+    notify: [{text: "{{ join(map(tests(), .name), \", \") }} failed"}]
+`
+
+// A job is retried where all tests that failed are known to be flaky, by GitLab's count;
+// secrets in the names of tests are masked, and a dry run reads them, too.
+func TestKnownFlakyTests(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", knownFlakyRules)
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	flaky := gitlabtest.TestCase{Status: "failed", Name: "signs in with glpat-abcdefghij0123456789", Classname: "login"}
+	for range 3 {
+		env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec", Status: "failed", Tests: []gitlabtest.TestCase{flaky}})
+	}
+	p := env.run()
+	env.gitlab.Fail(gitlabtest.Fault{Path: "/graphql", Times: 3, Status: http.StatusServiceUnavailable})
+	runs := func(tests ...gitlabtest.TestCase) int {
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "cart"}, gitlabtest.Job{Name: "rspec", Tests: tests})
+		job := env.gitlab.Latest(pipeline.ID, "rspec")
+		env.gitlab.Finish(job.ID, "failed", "script_failure")
+		p.post(env.gitlab.JobHookBody(job.ID))
+		p.workedOff()
+		return len(env.gitlab.Jobs(pipeline.ID))
+	}
+	for _, c := range []struct {
+		name  string
+		tests []gitlabtest.TestCase
+		want  int // runs
+	}{
+		{"only flaky ones failed", []gitlabtest.TestCase{flaky, {Status: "success", Name: "adds"}}, 2},
+		{"another one, too", []gitlabtest.TestCase{flaky, {Status: "failed", Name: "adds"}}, 1},
+		{"there is no report", nil, 1},
+	} {
+		if got := runs(c.tests...); got != c.want {
+			t.Errorf("%s: %d runs, want %d", c.name, got, c.want)
+		}
+	}
+	told := 0
+	for _, post := range env.slack.Posts() {
+		if strings.Contains(post.Plain(), "abcdefghij0123456789") {
+			t.Errorf("a post has the secret: %s", post.Plain())
+		}
+		if strings.Contains(post.Plain(), "signs in with [masked], adds failed") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d posts name the tests, want 1", told)
+	}
+}

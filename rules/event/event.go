@@ -251,6 +251,15 @@ type OnDefault struct {
 	SinceSHA      string    `json:"since_sha,omitzero" expr:"since_sha"` // the commit of that failure
 }
 
+// FailedTest is a test that failed, in the JUnit reports of the event's job. tests() returns
+// them.
+type FailedTest struct {
+	Name           string `json:"name,omitzero" expr:"name"`
+	Suite          string `json:"suite,omitzero" expr:"suite"` // the classname
+	File           string `json:"file,omitzero" expr:"file"`
+	RecentFailures int64  `json:"recent_failures,omitzero" expr:"recent_failures"` // how often it failed on the default branch in the last 14 days; 0 where GitLab does not count it
+}
+
 // Artifact is a file that a job produced. Its log is the artifact of FileType
 // "trace".
 type Artifact struct {

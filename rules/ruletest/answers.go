@@ -22,6 +22,7 @@ type answers struct {
 	bridges    answer[[]event.Bridge]
 	details    answer[event.Details]
 	onDefault  answer[event.OnDefault]
+	tests      answer[[]event.FailedTest]
 
 	mergeRequestDetails answer[event.MergeRequestDetails]
 }
@@ -50,6 +51,11 @@ func (a *answers) Details(context.Context, event.Event) (event.Details, error) {
 // OnDefault implements Facts.
 func (a *answers) OnDefault(context.Context, event.Event) (event.OnDefault, error) {
 	return a.onDefault.give("on_default")
+}
+
+// Tests implements Facts.
+func (a *answers) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
+	return a.tests.give("tests")
 }
 
 // MergeRequestDetails implements Facts. A pipeline that is not of a merge request
@@ -96,7 +102,7 @@ func (notGivenError) Is(target error) bool { return target == expression.ErrNotG
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{
 		"log": `"No space left on device"`, "superseded": "true", "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
-		"merge_request_details": "{labels: [urgent]}", "on_default": "{status: failed}",
+		"merge_request_details": "{labels: [urgent]}", "on_default": "{status: failed}", "tests": "[{name: signs in, recent_failures: 3}]",
 	}[n]
 	return fmt.Sprintf("it calls %s(), and the test does not define the response of GitLab: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
 }
@@ -139,6 +145,9 @@ func (a *answers) keys(t *Test, files Files) schema.Schema {
 		}))),
 		schema.Key("details", "The result of details(). Fields that are omitted have the values of the event.", a.details.schema(schema.Mapping("details", t.values(&a.details.value, "details()")))),
 		schema.Key("on_default", "The result of on_default(): {} if there is no such job. `failed` follows from the status.", a.onDefault.schema(t.onDefault(&a.onDefault.value))),
+		schema.Key("tests", "The result of tests(): the tests that failed.", a.tests.schema(schema.List(&a.tests.value, 0, func(to *event.FailedTest) schema.Schema {
+			return schema.Mapping("a test", needed(t.values(to, "test"), "a test", "name"))
+		}))),
 		schema.Key("merge_request_details", "The result of merge_request_details(). Fields that are omitted have the values of the event's merge_request. Without it: none, if the pipeline is not of a merge request.", a.mergeRequestDetails.schema(
 			schema.Mapping("merge_request_details", t.values(&a.mergeRequestDetails.value, "merge_request_details()")))),
 	})

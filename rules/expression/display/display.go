@@ -75,9 +75,16 @@ func Short(value any, hidden bool) string {
 			return "no such job"
 		}
 		return v.Status
+	case event.FailedTest:
+		if hidden {
+			break
+		}
+		return fmt.Sprintf("%s (%d)", Shorten(v.Name), v.RecentFailures)
 	case event.MergeRequestDetails:
 		return fmt.Sprintf("!%d %q (%s)", v.IID, Shorten(v.Title), v.State)
 	case []event.Job:
+		return list(v, hidden)
+	case []event.FailedTest:
 		return list(v, hidden)
 	case []event.Bridge:
 		return list(v, hidden)
