@@ -2,10 +2,12 @@ package main
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 )
 
 const onDefaultRules = `
@@ -20,11 +22,13 @@ rules:
     on: job
     if: job.status == "failed" and on_default().failed
     notify:
-      - text: "{{ job.name }} is red on {{ project.default_branch }} since {{ on_default().since_sha[:6] }}: {{ on_default().url }}"
+      - together: "{{ job.name }} {{ on_default().since_sha }}"
+        text: "{{ job.name }} is red on {{ project.default_branch }} since {{ on_default().since_sha[:6] }}: {{ outcome.together }} wait, see {{ on_default().url }}"
 `
 
-// A merge request's job that fails on the default branch, too, is not retried, and people
-// hear since which commit; others are. GitLab is asked once for all of them, and the events
+// A merge request's job that fails on the default branch, too, is not retried, and one
+// message says since which commit and how many merge requests wait; others are retried.
+// GitLab is asked once for all of them, and the events
 // wait while it does not answer.
 func TestOnDefault(t *testing.T) {
 	t.Parallel()
@@ -41,7 +45,7 @@ func TestOnDefault(t *testing.T) {
 	red := env.gitlab.Latest(main.ID, "lint")
 	p := env.run()
 	env.gitlab.Fail(gitlabtest.Fault{Path: "/pipelines", Times: 3, Status: http.StatusServiceUnavailable})
-	for iid := int64(1); iid <= 3; iid++ {
+	for _, iid := range []int64{1, 2, 3, 3} { // the last one twice
 		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{MergeRequest: &gitlabtest.MergeRequest{IID: iid, SourceBranch: "cart", TargetBranch: "main"}},
 			gitlabtest.Job{Name: "lint"}, gitlabtest.Job{Name: "rspec"})
 		for _, name := range []string{"lint", "rspec"} {
@@ -74,15 +78,18 @@ func TestOnDefault(t *testing.T) {
 	if lists != 1 || jobs != 2 {
 		t.Errorf("%d lists of pipelines and %d of jobs were read, want 1 and 2: the last pipeline's, and the failed ones of that before", lists, jobs)
 	}
-	want := "lint is red on main since bbbbbb: " + red.WebURL
-	notices := 0
+	want := "lint is red on main since bbbbbb: 3 wait, see " + red.WebURL
+	if messages := env.slack.Messages("ci"); !slices.ContainsFunc(messages, func(m slacktest.Message) bool { return m.ThreadTS == "" && strings.Contains(m.Plain(), want) }) {
+		t.Errorf("no message says %q: %v", want, messages)
+	}
+	begun := 0
 	for _, post := range env.slack.Posts() {
-		if post.ThreadTS == "" && strings.Contains(post.Plain(), want) {
-			notices++
+		if post.ThreadTS == "" && strings.Contains(post.Plain(), "is red on main") {
+			begun++
 		}
 	}
-	if notices != 3 {
-		t.Errorf("%d notices say %q, want 3", notices, want)
+	if begun != 1 {
+		t.Errorf("%d messages say that it is red on main, want one", begun)
 	}
 }
 

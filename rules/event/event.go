@@ -278,6 +278,7 @@ type TextOutcome struct {
 	Action    string `expr:"action"`      // retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated or notify
 	NewJobID  int64  `expr:"new_job_id"`  // the job that runs in place of this one; 0 if there is none
 	NewJobURL string `expr:"new_job_url"` // its page; empty if there is none
+	Together  int    `expr:"together"`    // of how many branches, tags and merge requests the message is, with together; else 0
 	By        string `expr:"by"`          // who requested the action in Slack; empty if the rule did
 }
 
