@@ -3,8 +3,8 @@ package rules
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -44,7 +44,7 @@ func (ev *evaluation) together(r *Rule) ([]event.Together, *RuleError) {
 			return nil, &RuleError{r.Name, "together", err}
 		}
 		id, e := n.togetherID(), ev.Event
-		subject := "together:" + hash(r.Name, id, e.Meta.Instance, fmt.Sprint(e.Project.ID), key)
+		subject := "together:" + hash(r.Name, id, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), key)
 		all = append(all, event.Together{Entry: id, Subject: subject})
 	}
 	return all, nil

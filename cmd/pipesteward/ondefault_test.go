@@ -17,7 +17,7 @@ rules:
   - name: not-red-on-main
     on: job
     if: job.status == "failed" and not on_default().failed
-    actions: [retry: {delay: 0s}]
+    actions: [retry: {delay: 0s, allow_stale: true}]
   - name: red-on-main
     on: job
     if: job.status == "failed" and on_default().failed
