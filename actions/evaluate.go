@@ -345,11 +345,11 @@ const maxRequests = 30
 
 // facts returns the reader for the expressions of one event.
 func (r *Runner) facts() facts.Reader {
-	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Now: r.Now}
+	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Now: r.Now, Default: r.onDefault}
 }
 
 // Facts returns the reader for the explanation of one event: what GitLab answers now,
 // even if that contradicts the event.
 func (r *Runner) Facts() expression.Facts {
-	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests)}
+	return facts.Reader{GitLab: r.GitLab.WithBudget(maxRequests), Default: r.onDefault}
 }

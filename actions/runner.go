@@ -34,6 +34,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/confirm"
+	"github.com/pipesteward/pipesteward/actions/facts/ondefault"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
@@ -110,22 +111,23 @@ type Config struct {
 // Runner works on the queue of events, decisions and outcomes.
 type Runner struct {
 	Config
-	Breakers *breaker.Breakers
-	Health   *health.Monitor
-	Confirms *confirm.Confirmer
-	Pool     *worker.Pool
-	gate     pause.Gate
-	budgets  budget.Budgets
-	states   jobstate.Reader
-	notifier *notify.Notifier
-	sweeps   *sweep.Handler
-	retries  follow.Retries
-	projects sync.Map // ids by path, of projects whose hooks have no id
+	Breakers  *breaker.Breakers
+	Health    *health.Monitor
+	Confirms  *confirm.Confirmer
+	Pool      *worker.Pool
+	gate      pause.Gate
+	budgets   budget.Budgets
+	states    jobstate.Reader
+	notifier  *notify.Notifier
+	sweeps    *sweep.Handler
+	retries   follow.Retries
+	onDefault *ondefault.Runs
+	projects  sync.Map // ids by path, of projects whose hooks have no id
 }
 
 // New returns a Runner.
 func New(c Config) *Runner {
-	r := &Runner{Config: c, gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
+	r := &Runner{Config: c, onDefault: ondefault.New(c.Now), gate: pause.Gate{Rules: c.Rules, Pauses: pause.Pauses{Store: c.Guard, Now: c.Now, Log: c.Log}}}
 	r.notifier = notify.New(notify.Config{
 		Journal: c.Journal, Queue: c.Queue, Guard: c.Guard, Immediate: c.Own != Own{}, Mutes: pause.Mutes{Store: c.Guard, Now: c.Now, Log: c.Log}, Receivers: c.Receivers, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
 	})
@@ -142,7 +144,7 @@ func New(c Config) *Runner {
 	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
 	r.sweeps = sweep.NewHandler(sweep.Sweeper{
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
-		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue),
+		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue), Default: r.onDefault,
 	}, c.Guard)
 	r.Pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
 	return r

@@ -285,13 +285,17 @@ func (ev *evaluation) notification(r *Rule) (event.Decision, *RuleError) {
 	if err != nil {
 		return event.Decision{}, err
 	}
+	together, err := ev.together(r)
+	if err != nil {
+		return event.Decision{}, err
+	}
 	key := []string{event.VerbNotify, r.Name, e.Meta.Instance, strconv.FormatInt(e.Project.ID, 10), stateOf(e)}
 	for _, s := range states {
 		key = append(key, strconv.FormatBool(s.Value))
 	}
 	return event.Decision{
 		Event: e, Rule: r.Name, RulesHash: r.Hash, Action: event.Action{Verb: event.VerbNotify}, DryRun: r.DryRun,
-		States: states, Key: strings.Join(key, ":"),
+		States: states, Together: together, Key: strings.Join(key, ":"),
 	}, nil
 }
 

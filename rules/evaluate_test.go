@@ -79,6 +79,16 @@ func (f *facts) MergeRequestDetails(context.Context, event.Event) (event.MergeRe
 	return event.MergeRequestDetails{MergeRequest: event.MergeRequest{IID: 7, State: "opened"}, Labels: []string{"urgent"}, Author: event.Author{Username: "ann"}, ApprovalsLeft: 1}, f.err
 }
 
+func (f *facts) OnDefault(context.Context, event.Event) (event.OnDefault, error) {
+	f.count("on_default")
+	return event.OnDefault{Failed: true, Status: "failed", FailureReason: "script_failure", SinceSHA: "abc123"}, f.err
+}
+
+func (f *facts) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
+	f.count("tests")
+	return []event.FailedTest{{Name: "signs in", Suite: "login", RecentFailures: 4}, {Name: "with glpat-" + strings.Repeat("x1", 10), RecentFailures: 3}}, f.err
+}
+
 func (f *facts) Superseded(context.Context, event.Event) (bool, error) {
 	f.count("superseded")
 	return true, f.err
@@ -115,6 +125,10 @@ func TestConditions(t *testing.T) {
 		{"job", `any(jobs(), .name == "lint" and .status == "running")`, yes},
 		{"job", `any(bridges(), .downstream.status == "failed")`, yes},
 		{"job", `"gpu" in details().tag_list and details().name == "rspec 1/3"`, yes},
+		{"job", `on_default().failed and on_default().status == job.status and on_default().since_sha[:3] == "abc"`, yes},
+		{"job", `all(tests(), .recent_failures >= 3) and len(tests()) > 0`, yes},
+		{"job", `all(tests(), .recent_failures >= 4)`, no},
+		{"job", `any(tests(), .name == "with [masked]")`, yes},
 		{"pipeline", `pipeline.status == "manual" and all(pipeline.jobs, .stage != "test" or .status == "success")`, yes},
 		{"pipeline", `pipeline.ref == project.default_branch and count(pipeline.jobs, .manual) == 2`, yes},
 		{"pipeline", `none(pipeline.jobs, .status == "manual")`, no},

@@ -102,7 +102,7 @@ func FuzzCondition(f *testing.F) {
 		`let names = map(jobs(), .name); len(uniq(names)) > 1 and join(names, ",") != "" and any(names, # startsWith "l")`,
 		`reduce(1..9, #acc + # * 2 ** 2, 0) > 10 ?? false`, `toJSON(details()) contains "x" or "docker" in job.runner.tags`,
 		`groupBy(pipeline.jobs, .stage)["test"] | count(.manual) == 0`, `{"a": [1, 2.5, nil]}.a[1:] == [2.5] or bridges()[0]?.downstream.id in 1..100`,
-		`superseded() and any(bridges(), any(.downstream.failed_jobs, .failure_class in ["runner", "stuck"]))`, `log_excerpt() contains "x" or log_excerpt(job.attempt) matches "exit code [0-9]+"`,
+		`all(tests(), .recent_failures >= 3) and len(tests()) > 0 and map(tests(), .name + .suite + .file)[0] != ""`, `on_default().failed and age(on_default().since) > duration("1h") or on_default().failure_reason == job.failure_reason`, `superseded() and any(bridges(), any(.downstream.failed_jobs, .failure_class in ["runner", "stuck"]))`, `log_excerpt() contains "x" or log_excerpt(job.attempt) matches "exit code [0-9]+"`,
 	} {
 		f.Add(text, "No space left on device\nexit code 137\n")
 	}

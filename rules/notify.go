@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"regexp"
 	"slices"
@@ -22,6 +23,7 @@ type Notify struct {
 	Text     *expression.Template // nil: that of the rule files' templates, else the default text
 	Language string               // of event.Languages; "": English
 	State    *State               // nil: the entry is about outcomes
+	Together *Together            // nil: each notice is in the message of its pipeline
 	Quiet    Quiet
 	Group    event.Group
 }
@@ -65,6 +67,9 @@ func (c Channel) name(s *expression.Session) (string, error) {
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
 	all := []*expression.Template{n.Channel.Template, n.Text}
+	if n.Together != nil {
+		all = append(all, n.Together.Key)
+	}
 	if n.State != nil {
 		all = append(all, n.State.Resolved)
 	}
@@ -144,11 +149,17 @@ func (rs *Rules) Notices(ctx context.Context, o event.Outcome, facts expression.
 			if err != nil {
 				errs = append(errs, &RuleError{r.Name, "channel", err})
 			}
-			if i := slices.IndexFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == state.Subject }); i >= 0 {
+			together := n.togetherOf(o)
+			subject := cmp.Or(state.Subject, together.Subject)
+			if i := slices.IndexFunc(notices, func(other event.Notice) bool { return other.Address == to && other.Subject == subject }); i >= 0 {
 				n.join(&notices[i], r.Name, o.Result)
 				continue
 			}
-			notice := event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Language: n.Language, Turn: state.Turn, Subject: state.Subject, Quiet: n.Quiet.of(o.Result), Group: n.Group}
+			notice := event.Notice{Address: to, Rules: []string{r.Name}, Mention: n.Mention, Language: n.Language, Turn: state.Turn, Subject: subject, Together: together.Refs, Quiet: n.Quiet.of(o.Result), Group: n.Group}
+			if together.Refs > 1 {
+				notice.Mention = nil // the message has mentioned them when it began
+			}
+			ev.Together(together.Refs)
 			errs = append(errs, rs.write(ev, o, r.Name, n.own(&notice), &notice, escape(to))...)
 			notices = append(notices, notice)
 		}

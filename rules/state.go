@@ -1,10 +1,7 @@
 package rules
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
-	"strings"
 
 	"github.com/expr-lang/expr/vm"
 
@@ -27,8 +24,7 @@ func (n Notify) stateID() string {
 	if n.State == nil {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{n.Receiver, n.Channel.Source, n.State.Source}, "\x00")))
-	return hex.EncodeToString(sum[:8])
+	return hash(n.Receiver, n.Channel.Source, n.State.Source)
 }
 
 // states evaluates the states of a rule that matched.

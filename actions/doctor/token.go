@@ -78,8 +78,9 @@ func checkTokenScopes(ctx context.Context, x *exam) []Finding {
 
 // checkPermissions tells which permissions a fine-grained token lacks.
 func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
+	found := testReports(x)
 	if len(token.Grants) == 0 {
-		return one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)
+		return append(found, one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)...)
 	}
 	lacking := map[Severity][]string{}
 	for _, p := range permissions.Missing(token, x.uses) {
@@ -92,7 +93,6 @@ func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 		}
 		lacking[s] = append(lacking[s], fmt.Sprintf("%q (%s)", p.Title, p.Use))
 	}
-	var found []Finding
 	for _, s := range []Severity{Problem, Warning, Note} {
 		n := len(lacking[s])
 		if n == 0 {
@@ -110,6 +110,15 @@ func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 		return ok("fine-grained, with the permissions that the rules need")
 	}
 	return found
+}
+
+// testReports tells that rules need what no permission of a fine-grained token covers
+// (TestSuite is not in doc/auth/tokens/fine_grained_access_tokens_graphql.md).
+func testReports(x *exam) []Finding {
+	if x.Rules == nil || !x.Rules.Requests("tests") {
+		return nil
+	}
+	return one(Problem, "fine-grained, and rules use tests(): GitLab shows the reports of tests to no such token, so that tests() is always empty", "make a token with the scope api; "+newToken)
 }
 
 // uses reports whether something is used that needs permissions of its own, or may be.

@@ -105,6 +105,7 @@ func TestFineGrained(t *testing.T) {
 		{"no notes, which no rule wants", ruleFile, everything("work_item"), doctor.OK, nil},
 		{"no notes", noteRule, everything("create_work_item"), doctor.Problem, []string{`lacks a permission: "Work Item: Create" (merge_request: note)`}},
 		{"no statuses", statusRule, everything("create_commit_status"), doctor.Problem, []string{`"Commit Status: Create" (commit: status)`}},
+		{"tests, which a rule reads", ruleFile + "  - {name: flaky, on: job, if: len(tests()) > 0, actions: [retry]}\n", everything(), doctor.Problem, []string{"rules use tests()", "make a token with the scope api"}},
 		{"hidden", ruleFile, everything("read_personal_access_token"), doctor.Unknown, []string{"Personal Access Token: Read"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/facts/ondefault"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -19,6 +20,9 @@ type Reader struct {
 	// Now decides whether an event is fresh: an answer that contradicts a fresh
 	// event is a transient error. nil: no event is fresh.
 	Now func() time.Time
+	// Default has what GitLab answered about default branches. nil: nothing, and what
+	// it answers is not kept.
+	Default *ondefault.Runs
 }
 
 var _ expression.Facts = Reader{}
@@ -106,4 +110,19 @@ func MergeRequest(e event.Event) int64 {
 func (f Reader) Superseded(ctx context.Context, e event.Event) (bool, error) {
 	newer, err := f.GitLab.OutdatedBy(ctx, e.Project.ID, e.Pipeline, MergeRequest(e), e.Job.Environment.Name != "")
 	return newer != 0, f.freshness(e).Found(err)
+}
+
+// OnDefault returns the event's job in the last finished pipeline of the default branch.
+func (f Reader) OnDefault(ctx context.Context, e event.Event) (event.OnDefault, error) {
+	known := f.Default
+	if known == nil {
+		known = ondefault.New(f.GitLab.Now)
+	}
+	return known.Of(ctx, f.GitLab, e)
+}
+
+// Tests returns the tests that failed in the JUnit reports of the job.
+func (f Reader) Tests(ctx context.Context, e event.Event) ([]event.FailedTest, error) {
+	tests, err := f.GitLab.FailedTests(ctx, e.Project, e.Job.ID)
+	return tests, f.freshness(e).Found(err)
 }

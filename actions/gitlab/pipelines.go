@@ -188,6 +188,31 @@ type UpdatedPipeline struct {
 	UpdatedAt time.Time
 }
 
+// FinishedPipelines returns the newest 100 at most of a branch's pipelines that passed,
+// failed or were canceled, newest first. Child pipelines are left out: GitLab does not list
+// them.
+func (c *Client) FinishedPipelines(ctx context.Context, project int64, branch string) ([]UpdatedPipeline, error) {
+	answer, _, err := rest.Call(ctx, c.Client, rest.Request{
+		Method:   http.MethodGet,
+		Endpoint: endpoint.Pipelines,
+		Path:     fmt.Sprintf("projects/%d/pipelines", project),
+		Params: &gl.ListProjectPipelinesOptions{
+			ListOptions: gl.ListOptions{PerPage: perPage},
+			Scope:       gl.Ptr("finished"), Ref: &branch, OrderBy: gl.Ptr("id"), Sort: gl.Ptr("desc"),
+		},
+	}, []pipelineJSON(nil))
+	if err != nil {
+		return nil, err
+	}
+	var all []UpdatedPipeline
+	for _, p := range answer {
+		if p.Ref == branch { // the list also has those of merge requests from the branch, since 18.x
+			all = append(all, UpdatedPipeline{p.pipeline(), p.UpdatedAt.Time()})
+		}
+	}
+	return all, nil
+}
+
 // maxSincePages bounds one call of PipelinesSince.
 const maxSincePages = 100
 

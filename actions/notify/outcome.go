@@ -95,6 +95,9 @@ func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Ou
 		return &worker.LaterError{Err: errors.New("another outcome sets the same state"), After: turnRetry(l)}
 	}
 	defer unlock()
+	if err := n.countTogether(ctx, &o); err != nil {
+		return err
+	}
 	for range maxStateTries {
 		o := o
 		states, err := n.readStates(ctx, &o)

@@ -107,21 +107,9 @@ func (p position) time() time.Time {
 }
 
 // stateRef names what a state is of in its project: a branch, a tag or a merge request,
-// and in a rule for jobs the job's name. A merge request's train is another ref than its
-// branch.
+// and in a rule for jobs the job's name.
 func stateRef(e event.Event) string {
-	ref := "branch:" + e.Pipeline.Ref
-	iid, kind, ofMergeRequest := outdated.MergeRequestRef(e.Pipeline.Ref)
-	switch {
-	case e.Pipeline.Tag:
-		ref = "tag:" + e.Pipeline.Ref
-	case ofMergeRequest && kind == "train":
-		ref = "train:" + iid
-	case ofMergeRequest:
-		ref = "merge-request:" + iid
-	case e.MergeRequest.IID != 0: // a hook has the source branch
-		ref = fmt.Sprintf("merge-request:%d", e.MergeRequest.IID)
-	}
+	ref := refOf(e)
 	if e.Meta.Kind == event.KindJob {
 		ref += "\x00" + e.Job.Name
 	}
@@ -131,6 +119,23 @@ func stateRef(e event.Event) string {
 // stateKey returns the key of a state that an outcome sets.
 func stateKey(o event.Outcome, s event.State) string {
 	return keys.State(o.Rule, s.Entry, o.Meta.Instance, o.Project.ID, stateRef(o.Event))
+}
+
+// refOf names an event's branch, tag or merge request in its project. A merge request's
+// train is another ref than its branch.
+func refOf(e event.Event) string {
+	iid, kind, ofMergeRequest := outdated.MergeRequestRef(e.Pipeline.Ref)
+	switch {
+	case e.Pipeline.Tag:
+		return "tag:" + e.Pipeline.Ref
+	case ofMergeRequest && kind == "train":
+		return "train:" + iid
+	case ofMergeRequest:
+		return "merge-request:" + iid
+	case e.MergeRequest.IID != 0: // a hook has the source branch
+		return fmt.Sprintf("merge-request:%d", e.MergeRequest.IID)
+	}
+	return "branch:" + e.Pipeline.Ref
 }
 
 func hash(text string) string {

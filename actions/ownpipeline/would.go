@@ -63,6 +63,14 @@ func (jobsOnly) MergeRequestDetails(context.Context, event.Event) (event.MergeRe
 	return event.MergeRequestDetails{}, needsToken("merge_request_details()")
 }
 
+func (jobsOnly) OnDefault(context.Context, event.Event) (event.OnDefault, error) {
+	return event.OnDefault{}, needsToken("on_default()")
+}
+
+func (jobsOnly) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
+	return nil, needsToken("tests()")
+}
+
 func (jobsOnly) Superseded(context.Context, event.Event) (bool, error) {
 	return false, needsToken("superseded()")
 }

@@ -46,6 +46,7 @@ type line struct {
 	Text  string    `json:"text"`           // mrkdwn
 	Facts string    `json:"facts,omitzero"` // of the job, mrkdwn
 	At    time.Time `json:"at,omitzero"`    // of the outcome
+	Refs  int       `json:"refs,omitzero"`  // of how many branches, tags and merge requests the message is, by this line; 0: of one pipeline
 
 	Result string `json:"result,omitzero"` // of the outcome
 	Paused bool   `json:"paused,omitzero"` // somebody has paused it
@@ -79,7 +80,11 @@ func (m *record) posted(channel, ts string) {
 func (m *record) with(l line) (lines []line, older []words.LineID) {
 	lines, older = slices.Clone(m.Lines), slices.Clone(m.Older)
 	if i := slices.IndexFunc(lines, func(other line) bool { return other.LineID == l.LineID }); i >= 0 {
-		if !l.At.Before(lines[i].At) { // else it came late, and the thread has it
+		late := l.At.Before(lines[i].At)
+		if l.Refs != lines[i].Refs {
+			late = l.Refs < lines[i].Refs
+		}
+		if !late { // else the thread has it
 			lines[i] = l
 		}
 		return lines, older

@@ -105,6 +105,7 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 			Text:   mrkdwn.Cut(v.Text, maxText, maxBytes),
 			Facts:  v.Facts,
 			At:     o.At,
+			Refs:   what.Together,
 			Result: o.Result,
 			Paused: o.Result == event.ResultDeferred && event.IsPause(o.Reason),
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,

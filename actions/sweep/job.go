@@ -22,7 +22,7 @@ func (s Sweeper) job(ctx context.Context, inForce *rules.Rules, rule rules.Sched
 	if err != nil {
 		return result.failed(err)
 	}
-	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{facts.Reader{GitLab: s.GitLab.WithBudget(maxRequests)}, job})
+	decisions, failed := inForce.EvaluateRule(ctx, rule.Name, e, listed{facts.Reader{GitLab: s.GitLab.WithBudget(maxRequests), Default: s.Default}, job})
 	switch {
 	case failed != nil && (event.Transient(failed) || ctx.Err() != nil):
 		result.err = failed

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/facts/ondefault"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -41,6 +42,8 @@ type Sweeper struct {
 	Pauses pause.Pauses // stop erases
 	// Watch is called with each job; nil: it is not.
 	Watch func(Step)
+	// Default has what GitLab answered about default branches.
+	Default *ondefault.Runs
 	// Metrics counts erased jobs; nil: nothing is counted.
 	Metrics Metrics
 }

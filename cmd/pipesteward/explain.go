@@ -215,6 +215,15 @@ func (noGitLab) Details(context.Context, event.Event) (event.Details, error) {
 func (noGitLab) MergeRequestDetails(context.Context, event.Event) (event.MergeRequestDetails, error) {
 	return event.MergeRequestDetails{}, errNoGitLab
 }
+
+func (noGitLab) OnDefault(context.Context, event.Event) (event.OnDefault, error) {
+	return event.OnDefault{}, errNoGitLab
+}
+
+func (noGitLab) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
+	return nil, errNoGitLab
+}
+
 func (noGitLab) Superseded(context.Context, event.Event) (bool, error) { return false, errNoGitLab }
 
 // givenLog returns a text as the log, and requests the rest of GitLab.

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions"
+	"github.com/pipesteward/pipesteward/actions/facts/ondefault"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/sweep"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
@@ -80,7 +81,7 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, log *slog.L
 	manual := sweep.Manual{
 		Sweeper: sweep.Sweeper{
 			GitLab: gl, Rules: func() *rules.Rules { return loaded }, Now: time.Now, Pauses: pause.Pauses{Store: db, Now: time.Now},
-			Queue: decisions.QueueDecisions, Capacity: sweep.QueueCapacity(db),
+			Queue: decisions.QueueDecisions, Capacity: sweep.QueueCapacity(db), Default: ondefault.New(time.Now),
 		},
 		Store: db, Display: show, Restart: only.restart,
 	}

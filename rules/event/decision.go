@@ -94,19 +94,20 @@ var Whens = append(slices.Clone(Results), WhenStorm)
 // pipeline event.
 type Decision struct {
 	Event
-	ID           string    `json:"id"`  // unique to this decision
-	Key          string    `json:"key"` // equal for the same action on the same job in the same state, whichever event or rule requested it
-	Rule         string    `json:"rule"`
-	AlsoWantedBy []string  `json:"also_wanted_by,omitempty"` // names of later rules that request the same action
-	Action       Action    `json:"action"`
-	After        []string  `json:"after,omitempty"`        // keys of decisions that must have ended before this one: those of the preceding action of the rule or, with `wait: success`, of the preceding job
-	AfterSuccess string    `json:"after_success,omitzero"` // name of the job whose latest run in the pipeline must have passed before, with `wait: success`
-	Bridge       bool      `json:"bridge,omitzero"`        // the Job is a trigger job
-	Missing      bool      `json:"missing,omitzero"`       // the rule names a job that the pipeline does not have: only the Job's Name is set
-	DryRun       bool      `json:"dry_run,omitzero"`
-	States       []State   `json:"states,omitempty"` // what the event says of those in the rule's `notify`
-	DecidedAt    time.Time `json:"decided_at,omitzero"`
-	By           Requester `json:"by,omitzero"` // zero: only the Rule requested it
+	ID           string     `json:"id"`  // unique to this decision
+	Key          string     `json:"key"` // equal for the same action on the same job in the same state, whichever event or rule requested it
+	Rule         string     `json:"rule"`
+	AlsoWantedBy []string   `json:"also_wanted_by,omitempty"` // names of later rules that request the same action
+	Action       Action     `json:"action"`
+	After        []string   `json:"after,omitempty"`        // keys of decisions that must have ended before this one: those of the preceding action of the rule or, with `wait: success`, of the preceding job
+	AfterSuccess string     `json:"after_success,omitzero"` // name of the job whose latest run in the pipeline must have passed before, with `wait: success`
+	Bridge       bool       `json:"bridge,omitzero"`        // the Job is a trigger job
+	Missing      bool       `json:"missing,omitzero"`       // the rule names a job that the pipeline does not have: only the Job's Name is set
+	DryRun       bool       `json:"dry_run,omitzero"`
+	States       []State    `json:"states,omitempty"`   // what the event says of those in the rule's `notify`
+	Together     []Together `json:"together,omitempty"` // the messages that the notices of entries of `notify` are in with others
+	DecidedAt    time.Time  `json:"decided_at,omitzero"`
+	By           Requester  `json:"by,omitzero"` // zero: only the Rule requested it
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
 	Explanation Explanation `json:"explanation,omitzero"`

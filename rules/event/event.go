@@ -240,6 +240,26 @@ type Details struct {
 	ErasedAt          time.Time  `json:"erased_at,omitzero" expr:"erased_at"`
 }
 
+// OnDefault is the job of the event's name in the last pipeline of the default branch that
+// passed or failed. on_default() returns it; zero if there is none.
+type OnDefault struct {
+	Failed        bool      `json:"failed,omitzero" expr:"failed"`
+	Status        string    `json:"status,omitzero" expr:"status"`
+	FailureReason string    `json:"failure_reason,omitzero" expr:"failure_reason"`
+	URL           string    `json:"url,omitzero" expr:"url"`
+	Since         time.Time `json:"since,omitzero" expr:"since"`         // when the first of its failures there without a break ended; of the last 10, if there are more
+	SinceSHA      string    `json:"since_sha,omitzero" expr:"since_sha"` // the commit of that failure
+}
+
+// FailedTest is a test that failed, in the JUnit reports of the event's job. tests() returns
+// them.
+type FailedTest struct {
+	Name           string `json:"name,omitzero" expr:"name"`
+	Suite          string `json:"suite,omitzero" expr:"suite"` // the classname
+	File           string `json:"file,omitzero" expr:"file"`
+	RecentFailures int64  `json:"recent_failures,omitzero" expr:"recent_failures"` // how often it failed on the default branch in the last 14 days; 0 where GitLab does not count it
+}
+
 // Artifact is a file that a job produced. Its log is the artifact of FileType
 // "trace".
 type Artifact struct {
@@ -258,6 +278,7 @@ type TextOutcome struct {
 	Action    string `expr:"action"`      // retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated or notify
 	NewJobID  int64  `expr:"new_job_id"`  // the job that runs in place of this one; 0 if there is none
 	NewJobURL string `expr:"new_job_url"` // its page; empty if there is none
+	Together  int    `expr:"together"`    // of how many branches, tags and merge requests the message is, with together; else 0
 	By        string `expr:"by"`          // who requested the action in Slack; empty if the rule did
 }
 

@@ -79,8 +79,11 @@ type Notice struct {
 	// Subject identifies the message of a state: that of StateResolved replaces that of
 	// StateBegan. "": the message is that of the outcome's pipeline.
 	Subject string `json:"subject,omitzero"`
-	Quiet   Quiet  `json:"quiet,omitzero"` // when it waits; zero: never
-	Group   Group  `json:"group,omitzero"` // when it is gathered in a digest; zero: never
+	// Together is of how many branches, tags and merge requests the message of the Subject is;
+	// 0: it is of no such message.
+	Together int   `json:"together,omitzero"`
+	Quiet    Quiet `json:"quiet,omitzero"` // when it waits; zero: never
+	Group    Group `json:"group,omitzero"` // when it is gathered in a digest; zero: never
 }
 
 // Quiet are the hours in which notices wait, from a time of the day, like 20:00, to the

@@ -11,6 +11,14 @@ const (
 // StateTurns lists the turns of states.
 var StateTurns = []string{StateBegan, StateResolved}
 
+// Together is the message that a notice is in with others, of an entry of a rule's `notify`
+// with `together`.
+type Together struct {
+	Entry   string `json:"entry"`         // identifies the entry in its rule
+	Subject string `json:"subject"`       // of the message
+	Refs    int    `json:"refs,omitzero"` // of how many branches, tags and merge requests it is; 0: not known yet
+}
+
 // State is what an event says of the state in an entry of a rule's `notify`, and what came
 // of that.
 type State struct {

@@ -49,6 +49,8 @@ var enums = func() map[reflect.Type]map[string][]string {
 		reflect.TypeFor[event.Details](): job,
 		bridgeType:                       job,
 
+		reflect.TypeFor[event.OnDefault](): {"status": append([]string{""}, event.Statuses...), "failure_reason": append(failureReasons, "")},
+
 		reflect.TypeFor[event.MergeRequest]():        {"state": mergeRequestStates},
 		reflect.TypeFor[event.MergeRequestDetails](): {"state": mergeRequestStates},
 

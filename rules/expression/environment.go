@@ -37,6 +37,12 @@ type Facts interface {
 	// Superseded reports whether there is a newer pipeline than the event's
 	// for its ref or its merge request.
 	Superseded(ctx context.Context, e event.Event) (bool, error)
+	// OnDefault returns the event's job in the last finished pipeline of the default
+	// branch, other than the event's own; zero if there is none.
+	OnDefault(ctx context.Context, e event.Event) (event.OnDefault, error)
+	// Tests returns the tests that failed in the JUnit reports of the event's job.
+	// Expressions see their texts redacted.
+	Tests(ctx context.Context, e event.Event) ([]event.FailedTest, error)
 }
 
 // ErrNotGiven is the error of the Facts of a rule test that does not define
@@ -56,6 +62,8 @@ type environment struct {
 	Jobs       func() ([]event.Job, error)        `expr:"jobs"`
 	Bridges    func() ([]event.Bridge, error)     `expr:"bridges"`
 	Details    func() (event.Details, error)      `expr:"details"`
+	OnDefault  func() (event.OnDefault, error)    `expr:"on_default"`
+	Tests      func() ([]event.FailedTest, error) `expr:"tests"`
 
 	MergeRequestDetails func() (event.MergeRequestDetails, error) `expr:"merge_request_details"`
 
@@ -103,6 +111,11 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		Jobs:       once(q, "jobs", withoutSlot(m, func() ([]event.Job, error) { return facts.Jobs(ctx, e) })),
 		Bridges:    once(q, "bridges", withoutSlot(m, func() ([]event.Bridge, error) { return facts.Bridges(ctx, e) })),
 		Details:    once(q, "details", withoutSlot(m, func() (event.Details, error) { return facts.Details(ctx, e) })),
+		OnDefault:  once(q, "on_default", withoutSlot(m, func() (event.OnDefault, error) { return facts.OnDefault(ctx, e) })),
+		Tests: once(q, "tests", withoutSlot(m, func() ([]event.FailedTest, error) {
+			tests, err := facts.Tests(ctx, e)
+			return redacted(tests, e), err
+		})),
 		MergeRequestDetails: once(q, "merge_request_details", withoutSlot(m, func() (event.MergeRequestDetails, error) {
 			return facts.MergeRequestDetails(ctx, e)
 		})),
@@ -128,6 +141,15 @@ func withoutSlot[T any](m *limits.Machine, request func() (T, error)) func() (T,
 // variables.
 func readable(log string, e event.Event) string {
 	return redact.Secrets(redact.Values(joblog.Clean(log), slices.Collect(maps.Values(e.Pipeline.Variables))))
+}
+
+// redacted returns tests with secrets in their texts redacted, as in logs.
+func redacted(tests []event.FailedTest, e event.Event) []event.FailedTest {
+	all := slices.Clone(tests)
+	for i, t := range all {
+		all[i].Name, all[i].Suite, all[i].File = readable(t.Name, e), readable(t.Suite, e), readable(t.File, e)
+	}
+	return all
 }
 
 // Excerpt returns what log_excerpt() returns for the log of the event's job.

@@ -68,6 +68,14 @@ var functions = []function{
 	{name: "bridges", request: "bridges", doc: "the trigger jobs of the pipeline, each with", fields: "Bridge"},
 	{name: "details", request: "details", ofJob: useOnJob, doc: "the job as the API returns it: the fields of `job` and", fields: "Details"},
 	{
+		name: "on_default", request: "on_default", ofJob: useOnJob, fields: "OnDefault",
+		doc: "the job of this name in the last pipeline of the default branch that passed or failed; zero values if there is none:",
+	},
+	{
+		name: "tests", request: "tests", ofJob: useOnJob, fields: "FailedTest",
+		doc: "the tests that failed in the job's JUnit reports, 500 at most, with secrets masked; each with",
+	},
+	{
 		name: "merge_request_details", request: "merge_request_details", fields: "MergeRequestDetails",
 		doc: "the merge request that the pipeline is of (two requests; zero values for a pipeline of a branch or a tag, also if there is a merge request for the branch), on job events too: the fields of `merge_request` and",
 	},

@@ -279,7 +279,7 @@ func plainTypes(message string) string {
 var typeNames = map[string]string{
 	"Meta": "an event", "Project": "a project", "Pipeline": "a pipeline", "Upstream": "pipeline.upstream", "Job": "a job", "Runner": "a runner",
 	"Environment": "job.environment", "User": "a user", "Commit": "a commit", "MergeRequest": "merge_request", "MergeRequestDetails": "merge_request_details()",
-	"Author": "an author", "Bridge": "a bridge", "Downstream": "a downstream pipeline", "Details": "details()", "Artifact": "an artifact", "TextOutcome": "outcome", "environment": "an expression",
+	"Author": "an author", "Bridge": "a bridge", "Downstream": "a downstream pipeline", "Details": "details()", "OnDefault": "on_default()", "FailedTest": "a test", "Artifact": "an artifact", "TextOutcome": "outcome", "environment": "an expression",
 }
 
 // fieldNames maps the names of the environment's types to the fields of the
@@ -289,7 +289,7 @@ var fieldNames = func() map[string][]string {
 	for _, t := range []reflect.Type{
 		reflect.TypeFor[event.Meta](), reflect.TypeFor[event.Project](), reflect.TypeFor[event.Pipeline](), reflect.TypeFor[event.Upstream](),
 		jobType, reflect.TypeFor[event.Runner](), reflect.TypeFor[event.Environment](), reflect.TypeFor[event.User](), reflect.TypeFor[event.Commit](),
-		reflect.TypeFor[event.MergeRequest](), reflect.TypeFor[event.MergeRequestDetails](), reflect.TypeFor[event.Author](), reflect.TypeFor[event.Bridge](), reflect.TypeFor[event.Downstream](), reflect.TypeFor[event.Details](), reflect.TypeFor[event.Artifact](),
+		reflect.TypeFor[event.MergeRequest](), reflect.TypeFor[event.MergeRequestDetails](), reflect.TypeFor[event.Author](), reflect.TypeFor[event.Bridge](), reflect.TypeFor[event.Downstream](), reflect.TypeFor[event.Details](), reflect.TypeFor[event.OnDefault](), reflect.TypeFor[event.FailedTest](), reflect.TypeFor[event.Artifact](),
 		reflect.TypeFor[event.TextOutcome](), reflect.TypeFor[environment](),
 	} {
 		for _, field := range reflect.VisibleFields(t) {

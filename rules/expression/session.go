@@ -72,6 +72,14 @@ func (s *Session) About(o event.Outcome) {
 	s.env = env
 }
 
+// Together sets of how many branches, tags and merge requests the message is whose
+// templates are rendered next; 0 if it is of its outcome alone.
+func (s *Session) Together(refs int) {
+	env := s.env.(environment)
+	env.Outcome.Together = refs
+	s.env = env
+}
+
 // Input evaluates a job input and returns it as JSON.
 func (s *Session) Input(in Input) (json.RawMessage, error) {
 	return in.value(s.machine, s.env)

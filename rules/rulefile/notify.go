@@ -44,7 +44,7 @@ func (rd *reader) notices(r *rules.Rule, d defaults) schema.Schema {
 func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Schema {
 	v.When, v.Receiver = defaultWhen, event.ReceiverSlack
 	var note, status string
-	state := rules.State{}
+	state, together := rules.State{}, rules.Together{}
 	purpose := func() expression.Purpose {
 		if slices.ContainsFunc(r.Actions, func(a rules.Action) bool { return !event.OfPipeline(a.Verb) }) {
 			return rd.jobPurpose(r)
@@ -70,6 +70,7 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, aboutOutcome)),
 		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
 		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, aboutOutcome)),
+		schema.Key("together", "A text with expressions in {{ }}, like \"{{ job.name }}\": the notifications of a project for which it is the same are one message in Slack, which is edited. `outcome.together` in `text` is of how many merge requests, branches and tags it is.", rd.template(&together.Key, purpose)),
 		schema.Key("language", "The language of what Pipesteward writes itself: en (English) or zh (Chinese). Without it: that of the receiver, else the one in `defaults`.", schema.Language(&v.Language)),
 		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify), "an entry of notify")
@@ -117,6 +118,12 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				v.State, v.When = &state, nil
 				v.Group = event.Group{} // each turn is told by itself
 			}
+			reviewTogether(f, r, *v, n)
+			if at := schema.Value(n, "together"); at != nil && together.Key != nil {
+				together.Source = schema.Resolve(at).Value
+				v.Together = &together
+				v.Group = event.Group{} // it is one message already
+			}
 			for _, other := range r.Notify {
 				if other.State != nil && v.State != nil && other.State.Source == v.State.Source && other.Receiver == v.Receiver && other.Channel.Source == v.Channel.Source {
 					f.FailAt(n, "this state is already notified to %s by an earlier entry of notify: one message for each state and address", event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
@@ -136,6 +143,10 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				{
 					"if":   schema.JSON{"required": []string{"state"}},
 					"then": schema.JSON{"properties": schema.JSON{"when": false}},
+				},
+				{
+					"if":   schema.JSON{"required": []string{"together"}},
+					"then": schema.JSON{"properties": schema.JSON{"state": false, "receiver": false, KeyMergeRequest: false, KeyCommit: false}},
 				},
 				mentionInSlack(),
 			}
@@ -159,6 +170,19 @@ func reviewState(f *schema.Document, r *rules.Rule, n *yaml.Node) {
 		f.FailAt(state, "a rule on a schedule has no state: write a rule `on: pipeline` or `on: job`, whose events set it")
 	case len(r.Actions) > 0:
 		f.FailAt(state, "a state stands in a rule without actions: write a rule of its own for it, with the same `if` or a wider one")
+	}
+}
+
+// reviewTogether reports `together` where it can't be.
+func reviewTogether(f *schema.Document, r *rules.Rule, v rules.Notify, n *yaml.Node) {
+	switch at := schema.Value(n, "together"); {
+	case at == nil:
+	case schema.Has(n, "state"):
+		f.FailAt(at, "a `state` has one message already: omit `together`, or write another entry")
+	case v.Receiver != event.ReceiverSlack || v.Channel.Source == event.ChannelAuthor:
+		f.FailAt(at, "`together` is for channels of Slack, where a message can be edited and all see it: write a `channel`, or omit `together`")
+	case len(r.Actions) > 0:
+		f.FailAt(at, "`together` stands in a rule without actions: write a rule of its own for it, with the same `if`")
 	}
 }
 

@@ -21,6 +21,8 @@ type answers struct {
 	jobs       answer[[]event.Job]
 	bridges    answer[[]event.Bridge]
 	details    answer[event.Details]
+	onDefault  answer[event.OnDefault]
+	tests      answer[[]event.FailedTest]
 
 	mergeRequestDetails answer[event.MergeRequestDetails]
 }
@@ -44,6 +46,16 @@ func (a *answers) Bridges(context.Context, event.Event) ([]event.Bridge, error) 
 // Details implements Facts.
 func (a *answers) Details(context.Context, event.Event) (event.Details, error) {
 	return a.details.give("details")
+}
+
+// OnDefault implements Facts.
+func (a *answers) OnDefault(context.Context, event.Event) (event.OnDefault, error) {
+	return a.onDefault.give("on_default")
+}
+
+// Tests implements Facts.
+func (a *answers) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
+	return a.tests.give("tests")
 }
 
 // MergeRequestDetails implements Facts. A pipeline that is not of a merge request
@@ -90,7 +102,7 @@ func (notGivenError) Is(target error) bool { return target == expression.ErrNotG
 func (n notGivenError) Error() string {
 	example := map[notGivenError]string{
 		"log": `"No space left on device"`, "superseded": "true", "jobs": "[{name: lint, status: failed}]", "bridges": "[{name: deploy, status: failed}]", "details": "{tag_list: [gpu]}",
-		"merge_request_details": "{labels: [urgent]}",
+		"merge_request_details": "{labels: [urgent]}", "on_default": "{status: failed}", "tests": "[{name: signs in, recent_failures: 3}]",
 	}[n]
 	return fmt.Sprintf("it calls %s(), and the test does not define the response of GitLab: write it, like `gitlab: {%s: %s}`", string(n), string(n), example)
 }
@@ -132,9 +144,38 @@ func (a *answers) keys(t *Test, files Files) schema.Schema {
 			return schema.Mapping("a bridge", needed(t.values(b, "bridge"), "a bridge", "name", "status"))
 		}))),
 		schema.Key("details", "The result of details(). Fields that are omitted have the values of the event.", a.details.schema(schema.Mapping("details", t.values(&a.details.value, "details()")))),
+		schema.Key("on_default", "The result of on_default(): {} if there is no such job. `failed` follows from the status.", a.onDefault.schema(t.onDefault(&a.onDefault.value))),
+		schema.Key("tests", "The result of tests(): the tests that failed.", a.tests.schema(schema.List(&a.tests.value, 0, func(to *event.FailedTest) schema.Schema {
+			return schema.Mapping("a test", needed(t.values(to, "test"), "a test", "name"))
+		}))),
 		schema.Key("merge_request_details", "The result of merge_request_details(). Fields that are omitted have the values of the event's merge_request. Without it: none, if the pipeline is not of a merge request.", a.mergeRequestDetails.schema(
 			schema.Mapping("merge_request_details", t.values(&a.mergeRequestDetails.value, "merge_request_details()")))),
 	})
+}
+
+// onDefault reads the response to on_default().
+func (t *Test) onDefault(to *event.OnDefault) schema.Schema {
+	fields := schema.Mapping("on_default", t.values(to, "on_default()"))
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			fields.Read(f, n, what)
+			if to.Failed && to.Status == "" {
+				to.Status = "failed"
+			}
+			failed := to.Status == "failed"
+			reason, said := schema.Value(n, "failure_reason"), schema.Value(n, "failed")
+			switch {
+			case said != nil && to.Failed != failed:
+				f.FailAt(said, "`failed` follows from `status`, which is %s: leave it out", to.Status)
+			case reason != nil && !failed:
+				f.FailAt(reason, "only a failed job has a failure_reason: write `status: failed`")
+			case failed:
+				to.FailureReason = cmp.Or(to.FailureReason, "unknown_failure")
+			}
+			to.Failed = failed
+		},
+		JSON: fields.JSON,
+	}
 }
 
 // logText reads a text, or the path of a file that contains it.

@@ -176,6 +176,10 @@ func outcomeOf(d event.Decision, result string) event.Outcome {
 		return event.Outcome{Decision: d, Result: event.ResultDeferred, WaitsFor: event.WaitStorm}
 	}
 	o := event.Outcome{Decision: d, Result: result}
+	o.Together = slices.Clone(d.Together)
+	for i := range o.Together {
+		o.Together[i].Refs = 1
+	}
 	if !slices.Contains(event.StateTurns, result) {
 		return o
 	}

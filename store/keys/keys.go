@@ -80,6 +80,7 @@ var Families = []Family{
 	{Tally, "gathered:<digest>", "actions/notify", "8d", "notices in a digest"},
 	{Tally, "known-projects", "actions/catchup", "365d", "projects that sent an event"},
 	{Tally, "quiet:<receiver>:<channel>:<end>", "actions/notify", "8d", "messages that wait for the end of quiet hours"},
+	{Tally, "refs:<subject>", "actions/notify", "30d", "branches, tags and merge requests that a message of notices together is of"},
 	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions/budget", "7d", "retries in a pipeline"},
 	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
@@ -178,6 +179,10 @@ func State(rule, entry, instance string, project int64, ref string) string {
 // Unseen is the key of the mute that kept people from being notified that a state began, by the
 // subject of its messages.
 func Unseen(subject string) string { return "unseen:" + subject }
+
+// Together is the key of the branches, tags and merge requests that a message of notices
+// together is of.
+func Together(subject string) string { return "refs:" + subject }
 
 // Undelivered is the key of the addresses that refuse notices, and of the claim on them.
 const Undelivered = "undelivered"

@@ -28,6 +28,7 @@ const (
 	CreateNote            = "create_note"
 	EditNote              = "edit_note"
 	SetCommitStatus       = "set_commit_status"
+	TestSuite             = "test_suite"
 	RetryPipeline         = "retry_pipeline"
 	CancelPipeline        = "cancel_pipeline"
 	Deployments           = "deployments"

@@ -98,6 +98,7 @@ func (s *Server) routes() *http.ServeMux {
 			}
 		})
 	}
+	mux.HandleFunc("POST "+graphQLPath, func(w http.ResponseWriter, r *http.Request) { (&call{s: s, w: w, r: r}).graphQL() })
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusNotFound, object{"error": "404 Not Found"})
 	})

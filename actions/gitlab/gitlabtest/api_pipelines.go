@@ -23,6 +23,12 @@ func (c *call) listPipelines() {
 		c.fail(http.StatusBadRequest, "sort does not have a valid value")
 		return
 	}
+	scopes := map[string][]string{"": nil, "finished": {"success", "failed", "canceled"}} // GitLab has others, which nothing here requests
+	scope, known := scopes[q.Get("scope")]
+	if !known {
+		c.fail(http.StatusBadRequest, "scope does not have a valid value")
+		return
+	}
 	fits := func(parameter string, values ...string) bool {
 		return q.Get(parameter) == "" || slices.Contains(values, q.Get(parameter))
 	}
@@ -54,7 +60,8 @@ func (c *call) listPipelines() {
 		}
 		return p.child() == (q.Get("source") == "parent_pipeline") && !p.UpdatedAt.Before(after) &&
 			fits("ref", refs...) && fits("sha", p.SHA) && fits("source", p.Source) &&
-			(q.Get("status") == "" || p.whole().Status == q.Get("status"))
+			(q.Get("status") == "" || p.whole().Status == q.Get("status")) &&
+			(scope == nil || slices.Contains(scope, p.whole().Status))
 	}))
 }
 

@@ -31,6 +31,7 @@ type Fault struct {
 	Status     int           // of the answer instead, with the body that GitLab or its proxy sends
 	RetryAfter time.Duration // the Retry-After header, in whole seconds
 	Message    string        // text of the body; default: the status with its text. A 429 with one is an application limit's, in JSON
+	QueryError string        // of a query of the GraphQL API: the error in the answer, whose Status is then 200
 	HTML       bool          // an HTML page for a body, as from a proxy
 	Location   string        // the Location header, of a redirect
 
@@ -54,6 +55,9 @@ func (s *Server) Fail(f Fault) {
 	defer s.mu.Unlock()
 	if f.Times == 0 {
 		f.Times = 1
+	}
+	if f.QueryError != "" {
+		f.Status = http.StatusOK
 	}
 	s.faults = append(s.faults, &f)
 }
@@ -135,6 +139,8 @@ func (f Fault) answer() *answer {
 		a.header.Set("Content-Type", "text/html; charset=utf-8")
 		a.WriteHeader(f.Status)
 		fmt.Fprintf(&a.body, "<html><head><title>%[1]s</title></head><body><center><h1>%[1]s</h1></center><hr><center>nginx</center></body></html>\n", reason)
+	case f.QueryError != "":
+		writeJSON(a, f.Status, object{"errors": []object{{"message": f.QueryError}}})
 	case f.Status == http.StatusTooManyRequests && f.Message != "":
 		answerTooManyTimes(a, f.Message)
 	case f.Status == http.StatusTooManyRequests:

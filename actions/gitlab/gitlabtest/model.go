@@ -137,6 +137,8 @@ type Job struct {
 	Log           string
 	LogSize       int64      // bytes, where there is no Log: a log of this length is made up when it is read
 	Artifacts     []Artifact // besides the log
+	Tests         []TestCase // of its JUnit reports
+	TestsError    string     // what is wrong with those; "": nothing
 
 	// Set by the server.
 	ProjectID  int64
@@ -169,6 +171,16 @@ type Artifact struct {
 	Size       int64  `json:"size"`
 	Filename   string `json:"filename"`
 	FileFormat string `json:"file_format"`
+}
+
+// TestCase is a test in a JUnit report.
+type TestCase struct {
+	Status    string // success, failed, error or skipped
+	Name      string
+	Classname string
+	File      string
+
+	suite string // set by the server
 }
 
 // Archive is the artifact that most jobs with artifacts have.

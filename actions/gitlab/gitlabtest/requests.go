@@ -92,7 +92,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Unlock()
 	defer s.running.Done()
 
-	if !strings.HasPrefix(r.URL.Path, apiPrefix+"/") {
+	if !strings.HasPrefix(r.URL.Path, apiPrefix+"/") && r.URL.Path != graphQLPath {
 		s.servePage(w, r)
 		return
 	}

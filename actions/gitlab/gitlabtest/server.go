@@ -48,6 +48,7 @@
 //	verbs.go                   the runner and people, for tests
 //	requests.go, api.go        API requests in: recorded, faulty, routed
 //	api_*.go, paging.go        the endpoints
+//	graphql.go                 the GraphQL API, as far as it is needed: JUnit reports
 //	render.go, hook_bodies.go  the model as JSON
 //	hooks.go, hook_states.go   webhooks out, and when they are disabled
 //	jobtoken.go                CI_JOB_TOKEN: what it may, and the two calls that are only for it

@@ -70,6 +70,15 @@ func (s *Server) SetArtifacts(jobID int64, artifacts ...Artifact) {
 	must(s.jobs, jobID, "job").Artifacts = artifacts
 }
 
+// SetTests replaces the tests in a job's JUnit reports, and what is wrong with those; "":
+// nothing.
+func (s *Server) SetTests(jobID int64, broken string, tests ...TestCase) {
+	s.lock()
+	defer s.mu.Unlock()
+	j := must(s.jobs, jobID, "job")
+	j.Tests, j.TestsError = tests, broken
+}
+
 // SetRole changes the bot's role in a project.
 func (s *Server) SetRole(projectID int64, role Role) {
 	s.lock()

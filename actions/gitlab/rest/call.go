@@ -25,6 +25,9 @@ type Request struct {
 	Page     gl.RequestOptionFunc
 	JobToken bool // authenticated by the job token
 	Tail     int  // of a log: how many bytes of its end to keep
+	// Query is a query of the GraphQL API, which is sent in place of Params to
+	// /api/graphql, by POST. It changes nothing: Method is GET.
+	Query *gl.GraphQLQuery
 
 	probe bool // finds out whether GitLab can be used: sent while nothing else is
 }
@@ -93,6 +96,12 @@ func List[T any](ctx context.Context, c *Client, r Request) iter.Seq2[T, error] 
 // have.
 func Unexpected(c *Client, r Request, resp *gl.Response, message string) error {
 	return c.failed(r, resp.StatusCode, message, 0, true)
+}
+
+// Refused returns the error of a query that GitLab answered with errors, as if the status had
+// said so: GraphQL answers 200 to all of them.
+func Refused(c *Client, r Request, status int, message string) error {
+	return c.failed(r, status, message, 0, true)
 }
 
 // mayRepeat reports whether to send r again after err, and how long to wait.

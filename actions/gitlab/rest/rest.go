@@ -1,4 +1,4 @@
-// Package rest sends requests to GitLab's REST API. A call goes through these
+// Package rest sends requests to GitLab's REST API, and queries to its GraphQL API. A call goes through these
 // steps:
 //
 //	call.go       sends the request, repeats a GET if that may help, decodes the answer

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -48,9 +50,16 @@ func (c *Client) send(ctx context.Context, r Request) (sent, error) {
 	case tokens.access == "":
 		auth, as = nil, "no token" // client-go skips a nil option
 	}
-	req, err := c.api.NewRequest(r.Method, r.Path, r.Params, []gl.RequestOptionFunc{auth, r.Page})
+	method, path, params, content, err := r.wire()
 	if err != nil {
 		return sent{}, fmt.Errorf("gitlab: %s /%s: %w", r.Method, r.Path, err)
+	}
+	req, err := c.api.NewRequest(method, path, params, []gl.RequestOptionFunc{auth, r.Page})
+	if err != nil {
+		return sent{}, fmt.Errorf("gitlab: %s /%s: %w", r.Method, r.Path, err)
+	}
+	if r.Query != nil {
+		req.URL.Path = strings.TrimSuffix(req.URL.Path, restPath) + gl.GraphQLAPIEndpoint
 	}
 	do := func(ctx context.Context, into io.Writer) (*gl.Response, error) {
 		return c.api.Do(req.WithContext(ctx), into)
@@ -63,7 +72,7 @@ func (c *Client) send(ctx context.Context, r Request) (sent, error) {
 	}
 	// A GET that waits as a fact must not wait as a sweep. A probe is part of
 	// another request, and must not wait for that.
-	key := fmt.Sprintf("%s %d %t %s", as, priority, r.probe, req.URL)
+	key := fmt.Sprintf("%s %d %t %s %s", as, priority, r.probe, req.URL, content)
 	s, err := c.flights.join(ctx, key, func(ctx context.Context, departs func()) sent {
 		return c.transmit(ctx, r, priority, departs, do)
 	})
@@ -73,6 +82,18 @@ func (c *Client) send(ctx context.Context, r Request) (sent, error) {
 	c.report(r, s)
 	return s, s.err
 }
+
+// wire returns what of r is sent, and of a query the content, which tells it from others.
+func (r Request) wire() (method, path string, params any, content []byte, err error) {
+	if r.Query == nil {
+		return r.Method, r.Path, r.Params, nil, nil
+	}
+	content, err = json.Marshal(r.Query)
+	return http.MethodPost, "", r.Query, content, err
+}
+
+// restPath is the path of the REST API below that of the instance.
+const restPath = "/api/v4/"
 
 // report has a request recorded that was sent.
 func (c *Client) report(r Request, s sent) {

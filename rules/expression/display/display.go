@@ -70,9 +70,21 @@ func Short(value any, hidden bool) string {
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
 	case event.Bridge:
 		return fmt.Sprintf("%s (%s)", v.Name, v.Status)
+	case event.OnDefault:
+		if v.Status == "" {
+			return "no such job"
+		}
+		return v.Status
+	case event.FailedTest:
+		if hidden {
+			break
+		}
+		return fmt.Sprintf("%s (%d)", Shorten(v.Name), v.RecentFailures)
 	case event.MergeRequestDetails:
 		return fmt.Sprintf("!%d %q (%s)", v.IID, Shorten(v.Title), v.State)
 	case []event.Job:
+		return list(v, hidden)
+	case []event.FailedTest:
 		return list(v, hidden)
 	case []event.Bridge:
 		return list(v, hidden)
