@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -141,5 +142,28 @@ func TestClassesOfAllFiles(t *testing.T) {
 	}
 	if decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{log: "No space left on device"}); len(decisions) != 1 || len(errs) > 0 {
 		t.Errorf("%d decisions, %v", len(decisions), errs)
+	}
+}
+
+// TestIncludedClasses checks that the classes of a pack come behind those of the rule files,
+// and that one with the name of a class there is left out.
+func TestIncludedClasses(t *testing.T) {
+	const included = "version: 1\ndefaults: {channel: ci}\nclasses:\n  include: [common]\n  define:\n    - {name: disk-full, log: the disk is full}\n    - {name: our-registry, log: 'registry[.]example[.]com.*503'}\nrules:\n"
+	for log, want := range map[string]string{
+		"$ npm ci\nnpm error code E503\n":                                      "npm-registry",
+		"$ npm ci\nnpm error 503 Service Unavailable registry.example.com 503": "our-registry",
+		"$ cp a b\ncp: error writing 'b': No space left on device\n":           "stuck",
+		"$ make\nthe disk is full\nERROR: Job failed: exit code 1\n":           "disk-full",
+		"$ npm ci\nnpm error code E503\n$ make\nnothing known\n":               "stuck",
+	} {
+		rs := load(t, included+"  - {name: r, on: job, if: job.failure_class == job.failure_class, actions: [retry]}\n")
+		decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{log: log})
+		if len(errs) > 0 || len(decisions) != 1 || decisions[0].Job.FailureClass != want {
+			t.Errorf("%q: %+v, %v, want class %s", log, decisions, errs, want)
+		}
+	}
+	one := load(t, included+"  []")
+	if names := one.Classes(); len(slices.Compact(slices.Clone(names))) != len(names) || !slices.Contains(names, "npm-registry") {
+		t.Errorf("classes %q", names)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/templates"
 )
@@ -20,7 +21,7 @@ type Rules struct {
 
 	limits  Limits
 	storm   Storm
-	classes expression.Classes
+	classes *failureclass.Matcher
 
 	receivers []receiver.Definition
 	templates templates.Set
@@ -45,7 +46,7 @@ type Set struct {
 	Rules   []*Rule // in file order; names are unique
 	Limits  Limits
 	Storm   Storm
-	Classes expression.Classes
+	Classes failureclass.List
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
 	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
@@ -57,7 +58,7 @@ type Set struct {
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: failureclass.NewMatcher(set.Classes), receivers: set.Receivers, templates: set.Templates,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/hint"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
@@ -98,7 +99,7 @@ type Purpose struct {
 	// labels of their links are made one short line.
 	HasOutcome bool
 
-	Classes Classes // of the rule files
+	Classes failureclass.List // of the rule files
 }
 
 // Values of Purpose.Want.

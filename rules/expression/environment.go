@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
@@ -69,7 +70,7 @@ type environment struct {
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads fields of a struct value about three times as
 // fast as through a pointer.
-func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *requests, cs Classes) environment {
+func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *requests, classes *failureclass.Matcher) environment {
 	read := withoutSlot(m, func() (string, error) {
 		if err := m.ReadLog(); err != nil {
 			return "", err
@@ -108,8 +109,8 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		})),
 		Spend: m.Spend,
 	}
-	if len(cs) > 0 {
-		env.FailureClass = cs.of(e, log, m.Charge)
+	if classes.Len() > 0 {
+		env.FailureClass = classOf(e, classes, log, m.Charge)
 	}
 	return env
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 )
 
 var machines = sync.Pool{New: func() any { return limits.NewMachine() }}
@@ -27,15 +28,15 @@ type Session struct {
 }
 
 // Begin starts a session as soon as the capacity allows. A nil Capacity is
-// unlimited. The only error is that of ctx.
-func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, cs Classes) (*Session, error) {
+// unlimited. classes are those of the rule files. The only error is that of ctx.
+func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, classes *failureclass.Matcher) (*Session, error) {
 	m := machines.Get().(*limits.Machine)
 	if err := m.Begin(ctx, c); err != nil {
 		machines.Put(m)
 		return nil, err
 	}
 	q := &requests{}
-	env := environmentOf(ctx, e, facts, m, q, cs)
+	env := environmentOf(ctx, e, facts, m, q, classes)
 	return &Session{ctx: ctx, Event: e, facts: facts, env: env, class: env.FailureClass, machine: m, requests: q}, nil
 }
 

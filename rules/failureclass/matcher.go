@@ -72,8 +72,13 @@ func (g *group) findLiterals() {
 	g.literals = ahocorasick.New(texts)
 }
 
-// Len returns the number of the classes.
-func (m *Matcher) Len() int { return len(m.classes) }
+// Len returns the number of the classes; 0 if m is nil.
+func (m *Matcher) Len() int {
+	if m == nil {
+		return 0
+	}
+	return len(m.classes)
+}
 
 // Match returns the name of the first class that matches the log; "" if none does. charge is
 // called with units of work before they are done, and its error ends the match. The log must
@@ -156,3 +161,6 @@ func lineAt(text string, at int) (from, to int) {
 	}
 	return from, len(text)
 }
+
+// Names returns the names of the classes, in their order.
+func (m *Matcher) Names() []string { return m.classes.Names() }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
@@ -36,7 +36,7 @@ func defaultStorm() rules.Storm {
 type set struct {
 	limits  rules.Limits
 	storm   rules.Storm
-	classes expression.Classes
+	classes failureclass.List
 
 	receivers []receiver.Definition
 	templates templates.Set
@@ -44,6 +44,7 @@ type set struct {
 	places    map[string]string // where each key or name that may occur only once was set
 	to        event.Address     // the first constant one in the files' defaults; zero: there is none
 	language  string            // that of the same defaults
+	included  failureclass.List // the classes of packs
 	classWork int               // limits.MatchUnits of the classes' patterns
 }
 

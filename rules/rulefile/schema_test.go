@@ -149,6 +149,10 @@ func TestSchemaRefuses(t *testing.T) {
 		"pause without a unit":    good + "\nstorm: {pause: 15}",
 		"unknown key in storm":    good + "\nstorm: {after: 15m}",
 		"no classes":              good + "\nclasses: []",
+		"neither of them":         good + "\nclasses: {}",
+		"an unknown pack":         good + "\nclasses: {include: [rare]}",
+		"no pack":                 good + "\nclasses: {include: []}",
+		"no classes to define":    good + "\nclasses: {define: []}",
 		"class without a log":     good + "\nclasses: [{name: a}]",
 		"class without a name":    good + "\nclasses: [{log: a}]",
 		"class with a bad name":   good + "\nclasses: [{name: A, log: a}]",
@@ -225,7 +229,10 @@ func (g *generator) ruleFile() map[string]any {
 	}
 	g.maybe(file, "limits", g.limits())
 	g.maybe(file, "storm", g.storm())
-	g.maybe(file, "classes", []any{g.value("class", map[string]any{"name": g.value("class's name", "disk-full", "x"), "log": g.value("log", "No space", `(?m)^ERROR \d+$`)})})
+	class := map[string]any{"name": g.value("class's name", "disk-full", "x"), "log": g.value("log", "No space", `(?m)^ERROR \d+$`)}
+	g.maybe(class, "retry", true, false)
+	defined := []any{g.value("class", class)}
+	g.maybe(file, "classes", defined, map[string]any{"include": g.value("include", []any{"common"})}, map[string]any{"define": defined})
 	return file
 }
 
