@@ -91,7 +91,7 @@ func explainCheck(w io.Writer, id string) error {
 	if err != nil {
 		return err
 	}
-	doc := ""
+	var doc string
 	if class != nil {
 		doc = class.Doc
 		if class.Hopeless {

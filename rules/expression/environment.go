@@ -85,7 +85,8 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		if err != nil {
 			return "", err
 		}
-		return readable(text, e), nil
+		q.log = readable(text, e)
+		return q.log, nil
 	})
 	env := environment{
 		Event: e,
@@ -177,6 +178,7 @@ func boundExcerpt(lines int) error {
 type requests struct {
 	names  []string // names of functions, in the order of the requests
 	closed bool     // further requests fail
+	log    string   // of the event's job, if it was requested
 }
 
 var errNotRequested = errors.New("the condition did not request this from GitLab")

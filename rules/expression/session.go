@@ -11,6 +11,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/failureclass"
+	"github.com/pipesteward/pipesteward/rules/joblog"
 )
 
 var machines = sync.Pool{New: func() any { return limits.NewMachine() }}
@@ -104,6 +105,21 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 		return "", nil // a rule test may omit the log unless a condition reads it
 	}
 	return class, err
+}
+
+// Unclassified returns the telling line of the log of the event's job, if the job failed, an
+// expression has read the log, and it is of no class of the rule files; else "". It
+// sends no request.
+func (s *Session) Unclassified() string {
+	e := s.Event
+	if e.Meta.Kind != event.KindJob || e.Job.Status != "failed" || s.requests.log == "" {
+		return ""
+	}
+	class, err := s.FailureClass(e.Job)
+	if err != nil || class != "" && class != event.ClassOf(e.Job.FailureReason) {
+		return ""
+	}
+	return joblog.Telling(s.requests.log)
 }
 
 // PipelineJobs returns the latest run of each job of the event's pipeline: those

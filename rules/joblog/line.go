@@ -12,7 +12,17 @@ import (
 // numbers, ids, durations and times by N, names of temporary directories by ….
 // Line returns "" for an empty log.
 func Line(text string) string {
-	l := split(text)
+	return shorten(normalize(split(text).telling()))
+}
+
+// Telling returns the most informative line of the ending of a failed job's log, as it is
+// but for its length: see Ending and Line.
+func Telling(text string) string {
+	return shorten(split(strings.Join(Ending(text), "")).telling())
+}
+
+// telling returns the most informative line, without blanks around it.
+func (l logLines) telling() string {
 	if len(l) == 0 {
 		return ""
 	}
@@ -21,7 +31,7 @@ func Line(text string) string {
 	if at < 0 {
 		at = scriptEnd - 1
 	}
-	return shorten(normalize(strings.TrimSpace(l[at])))
+	return strings.TrimSpace(l[at])
 }
 
 // temporary are directories that contain names that differ between jobs.
