@@ -75,7 +75,8 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 		if e.Line == "" || e.At.Before(q.Since) || !e.isOf(q.Project) {
 			continue
 		}
-		group := tree.Add(e.Line)
+		words := cluster.Words(e.Line)
+		group := tree.Add(words)
 		if group == nil {
 			continue
 		}
@@ -84,7 +85,7 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 			g = newGathered()
 			groups[group] = g
 		}
-		g.add(e)
+		g.add(e, idOf(words))
 		if did, ended := passed[e.Job]; ended {
 			g.Retried++
 			if did {
@@ -118,9 +119,8 @@ func newGathered() *gathered {
 	return &gathered{ids: map[string]bool{}, names: map[string]bool{}, projects: map[string]bool{}, runners: map[string]bool{}, reasons: map[string]bool{}}
 }
 
-// add adds a job, the newest so far.
-func (g *gathered) add(e entry) {
-	id := idOf(e.Line)
+// add adds a job, the newest so far; id is that of its line.
+func (g *gathered) add(e entry, id string) {
 	if g.Failed++; g.Failed == 1 {
 		g.ID, g.First, g.Last = id, e.At, e.At
 	}
@@ -157,9 +157,9 @@ func some(set map[string]bool) []string {
 	return append([]string{}, names...)
 }
 
-// idOf returns the id that a cluster has whose first line is the line: the same for lines
+// idOf returns the id that a cluster has whose first line has the words: the same for lines
 // that differ in masked parts only.
-func idOf(line string) string {
-	sum := sha256.Sum256([]byte(strings.Join(strings.Fields(cluster.Mask(line)), " ")))
+func idOf(words []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(words, " ")))
 	return hex.EncodeToString(sum[:4])
 }

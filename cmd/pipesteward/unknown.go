@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/dustin/go-humanize/english"
@@ -41,7 +43,7 @@ func unknownFailuresCommand(stdout, stderr io.Writer) *cli.Command {
 			}
 			limit := c.Int("limit")
 			if limit <= 0 {
-				return &usageError{fmt.Errorf("--limit must be more than 0")}
+				return &usageError{errors.New("--limit must be more than 0")}
 			}
 			clusters, err := readUnknown(ctx, c, query)
 			if err != nil {
@@ -76,7 +78,7 @@ func (p unknownPrinter) list(all []unknown.Cluster) error {
 		c := cleaned(c)
 		retries := fmt.Sprintf("%d of %d", c.Passed, c.Retried)
 		l.rows = append(l.rows, row{
-			cells: []any{c.ID, fmt.Sprint(c.Failed), retries, timeText(c.First), timeText(c.Last), strings.Join(c.Runners, ", "), c.Text},
+			cells: []any{c.ID, strconv.Itoa(c.Failed), retries, timeText(c.First), timeText(c.Last), strings.Join(c.Runners, ", "), c.Text},
 			paragraph: []string{
 				fmt.Sprintf("%s  %s, %s retries passed", p.colour.bold(c.ID), english.Plural(c.Failed, "job", ""), retries),
 				timeText(c.First) + " to " + timeText(c.Last),

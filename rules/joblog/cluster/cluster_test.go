@@ -68,7 +68,7 @@ func TestGroups(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			tree := cluster.New(10)
 			for _, line := range c.lines {
-				tree.Add(line)
+				tree.Add(cluster.Words(line))
 			}
 			got := []string{}
 			for _, g := range tree.Groups() {
@@ -86,7 +86,7 @@ func TestTreeIsBounded(t *testing.T) {
 	tree := cluster.New(3)
 	names := strings.Fields("alpha beta gamma delta alpha epsilon")
 	for _, name := range names {
-		tree.Add(name + " broke")
+		tree.Add(cluster.Words(name + " broke"))
 	}
 	var got []string
 	for _, g := range tree.Groups() {
@@ -114,8 +114,8 @@ func TestPatterns(t *testing.T) {
 		groups := map[*cluster.Group][]string{}
 		for range rapid.IntRange(0, 20).Draw(t, "lines") {
 			line := drawLine(t)
-			other.Add(line)
-			if g := one.Add(line); g != nil {
+			other.Add(cluster.Words(line))
+			if g := one.Add(cluster.Words(line)); g != nil {
 				groups[g] = append(groups[g], line)
 			}
 		}
@@ -154,7 +154,7 @@ func BenchmarkLog(b *testing.B) {
 	tree := cluster.New(1000)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		if tree.Add(joblog.Telling(text)) == nil {
+		if tree.Add(cluster.Words(joblog.Telling(text))) == nil {
 			b.Fatal("no line")
 		}
 	}

@@ -105,7 +105,7 @@ var knownNames = []string{"x509", "k8s", "i18n", "s3cmd", "e2e", "p12", "h2o", "
 func maskOf(text, before, after string) string {
 	first := strings.IndexAny(text, "0123456789")
 	switch {
-	case first < 0 && !(hexWord.MatchString(text) && len(text) >= 20):
+	case first < 0 && (len(text) < 20 || !hexWord.MatchString(text)):
 		return ""
 	case digits.MatchString(text):
 		code, err := strconv.Atoi(text)

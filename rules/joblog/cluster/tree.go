@@ -37,21 +37,25 @@ type Group struct {
 // last.
 func New(most int) *Tree { return &Tree{most: max(1, most), leaves: map[leaf][]*Group{}} }
 
-// Add adds a line to the group that it belongs to, and returns that. It returns nil for a
-// line without words.
-func (t *Tree) Add(line string) *Group {
+// Words returns the words of a line that count, with masks.
+func Words(line string) []string {
 	words := strings.Fields(Mask(line))
 	if last := len(words) - 1; last > 0 && strings.HasSuffix(words[last], "…") { // the line was cut in this word
 		words = words[:last]
 	}
+	return words[:min(len(words), maxWords)]
+}
+
+// Add adds a line by its Words to the group that it belongs to, and returns that. It returns
+// nil for a line without words.
+func (t *Tree) Add(words []string) *Group {
 	if len(words) == 0 {
 		return nil
 	}
-	words = words[:min(len(words), maxWords)]
 	at := leaf{len(words), branch(words[0])}
 	g := mostSimilar(t.leaves[at], words)
 	if g == nil {
-		g = &Group{words: words, at: at}
+		g = &Group{words: slices.Clone(words), at: at}
 		t.leaves[at] = append(t.leaves[at], g)
 	} else {
 		for i, w := range words {
