@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/internal/fixture"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -165,5 +166,37 @@ func TestIncludedClasses(t *testing.T) {
 	one := load(t, included+"  []")
 	if names := one.Classes(); len(slices.Compact(slices.Clone(names))) != len(names) || !slices.Contains(names, "npm-registry") {
 		t.Errorf("classes %q", names)
+	}
+}
+
+// TestUnclassified checks which failures are known to be of no class: those whose log was read
+// anyway.
+func TestUnclassified(t *testing.T) {
+	const byClass = "{name: r, on: job, if: job.failure_class == \"disk-full\", notify: [{}]}"
+	for name, c := range map[string]struct{ rules, status, log, want string }{
+		"of no class":             {diskFull + "  - " + byClass, "failed", "$ a\nerror: early\n$ b\nerror: boom 7\nERROR: Job failed: exit code 1\n", "error: boom 7"},
+		"of a class":              {diskFull + "  - " + byClass, "failed", "cp: No space left on device", ""},
+		"of a class, by log()":    {diskFull + "  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "failed", "cp: No space left on device", ""},
+		"of no class, by log()":   {diskFull + "  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "failed", "error: boom", "error: boom"},
+		"no classes in the rules": {"version: 1\ndefaults: {channel: ci}\nrules:\n  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "failed", "error: boom", "error: boom"},
+		"by a retry":              {diskFull + "  - {name: r, on: job, actions: [retry]}", "failed", "error: boom", "error: boom"},
+		"a log that was not read": {diskFull + "  - {name: r, on: job, notify: [{}]}", "failed", "error: boom", ""},
+		"an empty log":            {diskFull + "  - " + byClass, "failed", "", ""},
+		"passed":                  {diskFull + "  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "success", "error: boom", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := fixture.JobEvent()
+			if e.Job.Status = c.status; c.status != "failed" {
+				e.Job.FailureReason, e.Job.FailureClass = "", ""
+			}
+			var trace rules.Trace
+			gitlab := &facts{log: c.log}
+			if _, errs := load(t, c.rules+"\n").EvaluateTraced(t.Context(), e, gitlab, &trace); len(errs) > 0 {
+				t.Fatal(errs)
+			}
+			if trace.Unclassified != c.want || gitlab.requested["log"] > 1 {
+				t.Errorf("the line is %q, want %q; the log was requested %d times", trace.Unclassified, c.want, gitlab.requested["log"])
+			}
+		})
 	}
 }

@@ -87,12 +87,8 @@ func checkCommand(stdout io.Writer) *cli.Command {
 
 // explainCheck prints what a check warns of, or what a class of a pack is about.
 func explainCheck(w io.Writer, id string) error {
-	class, err := packedClass(id)
-	if err != nil {
-		return err
-	}
 	var doc string
-	if class != nil {
+	if class, _ := failureclass.InPack(id); class != nil {
 		doc = class.Doc
 		if class.Hopeless {
 			doc += " A retry does not help."
@@ -104,24 +100,8 @@ func explainCheck(w io.Writer, id string) error {
 		}
 		doc = check.Doc
 	}
-	_, err = fmt.Fprintln(w, wrapped(doc, wrap.Width(w)))
+	_, err := fmt.Fprintln(w, wrapped(doc, wrap.Width(w)))
 	return err
-}
-
-// packedClass returns the class of a pack with a name; nil if no pack has it.
-func packedClass(name string) (*failureclass.Class, error) {
-	for _, pack := range failureclass.Packs() {
-		classes, err := failureclass.Pack(pack)
-		if err != nil {
-			return nil, err
-		}
-		for i := range classes {
-			if classes[i].Name == name {
-				return &classes[i].Class, nil
-			}
-		}
-	}
-	return nil, nil
 }
 
 // readAllSources reads the rule files at several paths, each file once.

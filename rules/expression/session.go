@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/expr-lang/expr/vm"
@@ -107,9 +108,9 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 	return class, err
 }
 
-// Unclassified returns the telling line of the log of the event's job, if the job failed, an
-// expression has read the log, and it is of no class of the rule files; else "". It
-// sends no request.
+// Unclassified returns the telling line of the ending of the log of the event's job, if the
+// job failed, an expression has read the log, and it is of no class of the rule files; else
+// "". It sends no request.
 func (s *Session) Unclassified() string {
 	e := s.Event
 	if e.Meta.Kind != event.KindJob || e.Job.Status != "failed" || s.requests.log == "" {
@@ -119,7 +120,11 @@ func (s *Session) Unclassified() string {
 	if err != nil || class != "" && class != event.ClassOf(e.Job.FailureReason) {
 		return ""
 	}
-	return joblog.Telling(s.requests.log)
+	ending := strings.Join(joblog.Ending(s.requests.log), "")
+	if s.machine.Charge(excerptUnits*(len(ending)/16+1)) != nil {
+		return ""
+	}
+	return joblog.Telling(ending)
 }
 
 // PipelineJobs returns the latest run of each job of the event's pipeline: those

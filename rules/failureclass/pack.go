@@ -39,6 +39,19 @@ func Pack(name string) ([]Sample, error) {
 	return read()
 }
 
+// InPack returns the class of a pack with a name, and the name of the pack; nil if there is
+// none.
+func InPack(name string) (class *Class, pack string) {
+	for _, pack := range Packs() {
+		classes, err := Pack(pack)
+		i := slices.IndexFunc(classes, func(s Sample) bool { return s.Name == name })
+		if err == nil && i >= 0 {
+			return &classes[i].Class, pack
+		}
+	}
+	return nil, ""
+}
+
 // entry is a class of a pack, as its file has it.
 type entry struct {
 	Name    string   `yaml:"name"`
@@ -49,8 +62,9 @@ type entry struct {
 	Others  []string `yaml:"others"`
 }
 
-// lineStart matches the start of a line, and what BuildKit puts before each line.
-const lineStart = `^(?:#\d+ [\d.]+ )?`
+// lineStart matches the start of a line, and what BuildKit puts before each line: the step and
+// its time, or in the summary of a failed build only that.
+const lineStart = `^(?:(?:#\d+ )?\d+\.\d+ )?`
 
 // readPack reads the file of a pack.
 func readPack(file []byte) ([]Sample, error) {

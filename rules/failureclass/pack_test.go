@@ -43,7 +43,7 @@ func TestSamples(t *testing.T) {
 			}
 			seen[s.Name] = true
 			for _, line := range s.Matches {
-				for _, log := range []string{logOf(line), logOf("#12 3.456 " + line)} {
+				for _, log := range []string{logOf(line), logOf("#12 3.456 " + line), logOf("3.456 " + line)} {
 					if got, err := m.Match(log, free); got != s.Name || err != nil {
 						t.Errorf("%q is of class %q: %v", line, got, err)
 					}

@@ -15,11 +15,9 @@ func Line(text string) string {
 	return shorten(normalize(split(text).telling()))
 }
 
-// Telling returns the most informative line of the ending of a failed job's log, as it is
-// but for its length: see Ending and Line.
-func Telling(text string) string {
-	return shorten(split(strings.Join(Ending(text), "")).telling())
-}
+// Telling returns the most informative line of a log, as Line does, with the parts that
+// differ between jobs.
+func Telling(text string) string { return shorten(split(text).telling()) }
 
 // telling returns the most informative line, without blanks around it.
 func (l logLines) telling() string {

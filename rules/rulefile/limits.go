@@ -190,7 +190,9 @@ func (s *set) budgets(to *map[string]rules.Budget) schema.Schema {
 					f.FailAt(key, "%q occurs twice in %s", key.Value, what)
 					continue
 				}
-				if !slices.Contains(known, key.Value) {
+				if _, pack := failureclass.InPack(key.Value); pack != "" && !slices.Contains(known, key.Value) {
+					f.FailAt(key, "%q is a failure class of the pack %s, which is not included: write `classes: {include: [%s]}`", key.Value, pack, pack)
+				} else if !slices.Contains(known, key.Value) {
 					f.FailAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, spelling.Suggestion(key.Value, known), schema.Enumerate(event.FailureClasses))
 				}
 				var b rules.Budget

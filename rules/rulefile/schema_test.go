@@ -52,7 +52,7 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 // files, except for mistakes in expressions and between parts of a file.
 func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
-		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "no-receivers", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
+		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "class-not-included", "no-receivers", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
 		"unknown-function", "unknown-name", "unknown-names-everywhere", "unknown-status", "wrong-type",
 	}

@@ -154,7 +154,7 @@ func BenchmarkLog(b *testing.B) {
 	tree := cluster.New(1000)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		if tree.Add(cluster.Words(joblog.Telling(text))) == nil {
+		if tree.Add(cluster.Words(joblog.Telling(strings.Join(joblog.Ending(text), "")))) == nil {
 			b.Fatal("no line")
 		}
 	}
