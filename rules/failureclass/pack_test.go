@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 )
@@ -78,6 +80,35 @@ func TestPassingLogs(t *testing.T) {
 				t.Errorf("the log is of class %q: %v", got, err)
 			}
 		})
+	}
+}
+
+// TestFailedLogs checks the classes of the logs of failed jobs with which package joblog is
+// tested. Those of no class are of faults that are nobody else's.
+func TestFailedLogs(t *testing.T) {
+	_, m := common(t)
+	got := map[string]string{}
+	files, err := filepath.Glob("../joblog/testdata/*.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		log, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got[strings.TrimSuffix(filepath.Base(name), ".log")], err = m.Match(joblog.Clean(string(log)), free); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[string]string{
+		"compiler": "compile-error", "curl": "dns", "disk-full": "disk-full", "docker-build": "registry-rate-limit", "git": "git-fetch", "go-panic": "test-failure", "go-test": "test-failure",
+		"gradle": "maven-repository", "image-pull": "registry-unavailable", "jest": "test-failure", "killed": "out-of-memory", "kubernetes": "", "maven": "compile-error",
+		"npm": "connection-broken", "pytest": "test-failure", "python": "", "rspec": "test-failure", "rust": "compile-error", "silent": "", "system-failure": "runner-lost", "terraform": "",
+		"timeout": "", "timestamps": "command-not-found",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
 	}
 }
 
