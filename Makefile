@@ -79,7 +79,7 @@ fuzz: ## look for inputs that break rule files, rule tests, expressions, texts o
 
 .PHONY: generate
 generate: ## make the tables of README.md and the JSON Schemas from the code
-	go test ./rules/rulefile ./rules/expression ./rules/lint ./rules/templates -run '^TestGenerated' -args -update
+	go test ./rules/rulefile ./rules/expression ./rules/failureclass ./rules/lint ./rules/templates -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
 	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
 
@@ -93,7 +93,7 @@ pictures: chromium ## draw the pictures of README.md: what the program posts to 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
 	go mod tidy -diff
-	go test ./rules/rulefile ./rules/expression ./rules/lint ./rules/templates -run '^TestGenerated'
+	go test ./rules/rulefile ./rules/expression ./rules/failureclass ./rules/lint ./rules/templates -run '^TestGenerated'
 	go test ./store/keys
 	go test ./cmd/pipesteward -run '^TestPackagesAre'
 	$(GOLANGCI_LINT) run ./...

@@ -172,6 +172,7 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 		r.addSeen,        // for catch-up
 		r.addEnd,         // of the pipeline, for the messages that are sent then
 		r.followRetry,    // has the retry that made the job helped?
+		r.keepUnknown,    // a failure that no class covers, and how a retry after one ended
 	} {
 		if err := step(ctx, ev); err != nil {
 			return err
@@ -191,6 +192,21 @@ func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
 	result, err := r.retries.Result(ev.event, ev.decisions, ev.retry)
 	ev.changes.Next = append(ev.changes.Next, result...)
 	return err
+}
+
+// keepUnknown keeps the event's job, if it failed and no class covers that, and how its run
+// ended, if it is the retry of such a job. It is durable when the event is done, and an event
+// that is evaluated again keeps it once.
+func (r *Runner) keepUnknown(ctx context.Context, ev *evaluation) error {
+	if r.Unknown == nil {
+		return nil
+	}
+	if line := ev.result.Unclassified; line != "" {
+		if err := r.Unknown.Failed(ctx, ev.event, line); err != nil {
+			return err
+		}
+	}
+	return r.Unknown.Retried(ctx, ev.event, ev.retry)
 }
 
 // countFailures counts the failures that the decisions want retried, and loads the retry

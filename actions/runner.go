@@ -45,6 +45,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -101,6 +102,8 @@ type Config struct {
 	RuleSince func(identity string) time.Time
 	// Evaluations keeps what the rules made of each event, for a while; nil: it is not kept.
 	Evaluations Recent
+	// Unknown keeps the failed jobs that no class covers; nil: they are not kept.
+	Unknown *unknown.Log
 	// SeenTTL is how long the store keeps in which status a job or a pipeline was seen,
 	// for catch-up; 0: it keeps none.
 	SeenTTL time.Duration

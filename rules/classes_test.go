@@ -2,11 +2,13 @@ package rules_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/internal/fixture"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -141,5 +143,60 @@ func TestClassesOfAllFiles(t *testing.T) {
 	}
 	if decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{log: "No space left on device"}); len(decisions) != 1 || len(errs) > 0 {
 		t.Errorf("%d decisions, %v", len(decisions), errs)
+	}
+}
+
+// TestIncludedClasses checks that the classes of a pack come behind those of the rule files,
+// and that one with the name of a class there is left out.
+func TestIncludedClasses(t *testing.T) {
+	const included = "version: 1\ndefaults: {channel: ci}\nclasses:\n  include: [common]\n  define:\n    - {name: disk-full, log: the disk is full}\n    - {name: our-registry, log: 'registry[.]example[.]com.*503'}\nrules:\n"
+	for log, want := range map[string]string{
+		"$ npm ci\nnpm error code E503\n":                                      "npm-registry",
+		"$ npm ci\nnpm error 503 Service Unavailable registry.example.com 503": "our-registry",
+		"$ cp a b\ncp: error writing 'b': No space left on device\n":           "stuck",
+		"$ make\nthe disk is full\nERROR: Job failed: exit code 1\n":           "disk-full",
+		"$ npm ci\nnpm error code E503\n$ make\nnothing known\n":               "stuck",
+	} {
+		rs := load(t, included+"  - {name: r, on: job, if: job.failure_class == job.failure_class, actions: [retry]}\n")
+		decisions, errs := rs.Evaluate(t.Context(), fixture.JobEvent(), &facts{log: log})
+		if len(errs) > 0 || len(decisions) != 1 || decisions[0].Job.FailureClass != want {
+			t.Errorf("%q: %+v, %v, want class %s", log, decisions, errs, want)
+		}
+	}
+	one := load(t, included+"  []")
+	if names := one.Classes(); len(slices.Compact(slices.Clone(names))) != len(names) || !slices.Contains(names, "npm-registry") {
+		t.Errorf("classes %q", names)
+	}
+}
+
+// TestUnclassified checks which failures are known to be of no class: those whose log was read
+// anyway.
+func TestUnclassified(t *testing.T) {
+	const byClass = "{name: r, on: job, if: job.failure_class == \"disk-full\", notify: [{}]}"
+	for name, c := range map[string]struct{ rules, status, log, want string }{
+		"of no class":             {diskFull + "  - " + byClass, "failed", "$ a\nerror: early\n$ b\nerror: boom 7\nERROR: Job failed: exit code 1\n", "error: boom 7"},
+		"of a class":              {diskFull + "  - " + byClass, "failed", "cp: No space left on device", ""},
+		"of a class, by log()":    {diskFull + "  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "failed", "cp: No space left on device", ""},
+		"of no class, by log()":   {diskFull + "  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "failed", "error: boom", "error: boom"},
+		"no classes in the rules": {"version: 1\ndefaults: {channel: ci}\nrules:\n  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "failed", "error: boom", "error: boom"},
+		"by a retry":              {diskFull + "  - {name: r, on: job, actions: [retry]}", "failed", "error: boom", "error: boom"},
+		"a log that was not read": {diskFull + "  - {name: r, on: job, notify: [{}]}", "failed", "error: boom", ""},
+		"an empty log":            {diskFull + "  - " + byClass, "failed", "", ""},
+		"passed":                  {diskFull + "  - {name: r, on: job, if: 'log() contains \"x\"', notify: [{}]}", "success", "error: boom", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := fixture.JobEvent()
+			if e.Job.Status = c.status; c.status != "failed" {
+				e.Job.FailureReason, e.Job.FailureClass = "", ""
+			}
+			var trace rules.Trace
+			gitlab := &facts{log: c.log}
+			if _, errs := load(t, c.rules+"\n").EvaluateTraced(t.Context(), e, gitlab, &trace); len(errs) > 0 {
+				t.Fatal(errs)
+			}
+			if trace.Unclassified != c.want || gitlab.requested["log"] > 1 {
+				t.Errorf("the line is %q, want %q; the log was requested %d times", trace.Unclassified, c.want, gitlab.requested["log"])
+			}
+		})
 	}
 }

@@ -91,6 +91,9 @@ func (rs *Rules) EvaluateTraced(ctx context.Context, e event.Event, facts expres
 			break
 		}
 	}
+	if trace != nil {
+		trace.Unclassified = ev.Unclassified()
+	}
 	return ev.decisions, errs
 }
 

@@ -76,6 +76,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("version: 1\nrules: [&a {name: a, on: job, actions: [retry: {}]}, *a, &b [*b]]"))
 	f.Add([]byte("version: 1\nrules: [{name: a, on: pipeline, actions: [retry_pipeline, cancel_pipeline: {}, {play: {jobs: 'bridges()', wait: success, allow_stale: true}}, retry: {jobs: 'concat(jobs(), bridges())', allow_stale: true}]}]"))
 	f.Add([]byte("version: 1\nrules: [{name: a, on: pipeline, if: 'merge_request_details().draft', stop: true}, {name: b, on: pipeline, actions: [play: {jobs: ['deploy-*', x, '[a'], wait: success}, retry: {jobs: ['*']}]}]"))
+	f.Add([]byte("version: 1\nclasses: {include: [common], define: [{name: full, log: 'no space', retry: false}]}\nrules: [{name: a, on: job, if: job.failure_class == 'dns', actions: [retry]}]"))
 	f.Add([]byte("version: 1\nlimits: {per_job: 2, total: 10/1h, per_class: {full: 1/1d, api: 5/10m}}\nstorm: {failures: 2, within: 1m, pause: 1h}\nclasses: [{name: full, log: '(?i)no space|quota'}]\nrules: [{name: a, on: job, if: job.failure_class == 'full', actions: [retry]}]"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if rs := loadAny(t, data); rs != nil {

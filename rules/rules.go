@@ -6,6 +6,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/templates"
 )
@@ -22,7 +23,7 @@ type Rules struct {
 	storm   Storm
 	prices  Prices
 	reports []Report
-	classes expression.Classes
+	classes *failureclass.Matcher
 
 	receivers []receiver.Definition
 	templates templates.Set
@@ -50,7 +51,7 @@ type Set struct {
 	Storm   Storm
 	Prices  Prices
 	Reports []Report // names are unique
-	Classes expression.Classes
+	Classes failureclass.List
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
 	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
@@ -63,7 +64,7 @@ type Set struct {
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: set.Classes, receivers: set.Receivers, templates: set.Templates, language: set.Language,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: failureclass.NewMatcher(set.Classes), receivers: set.Receivers, templates: set.Templates, language: set.Language,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}

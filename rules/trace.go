@@ -13,6 +13,9 @@ import (
 type Trace struct {
 	Steps     []Step `json:"steps,omitempty"`
 	StoppedBy string `json:"stopped_by,omitzero"` // the rule behind whose `stop` no rule was evaluated
+	// Unclassified is the telling line of the log of a failed job, if a rule has read the
+	// log and it is of no class of the rule files; else "".
+	Unclassified string `json:"-"`
 }
 
 // Step is what an evaluation did with one rule.

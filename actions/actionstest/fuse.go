@@ -126,6 +126,10 @@ func (b fusedStore) Queued(ctx context.Context, ids ...string) (queued bool, err
 	return queued, err
 }
 
+func (b fusedStore) Append(ctx context.Context, key, id string, body []byte, most int) error {
+	return b.fuse.step(func() error { return b.Store.Append(ctx, key, id, body, most) })
+}
+
 func (b fusedStore) Hasten(ctx context.Context, id string) error {
 	b.fuse.durable("Hasten")
 	return b.fuse.step(func() error { return b.Store.Hasten(ctx, id) })

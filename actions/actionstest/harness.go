@@ -30,6 +30,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -172,7 +173,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	maps.Copy(receivers, h.Receivers)
 	runner := actions.New(actions.Config{
 		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(receivers), Rules: h.Rules.Load,
-		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own,
+		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own, Unknown: &unknown.Log{Store: guard},
 	})
 	if h.Rights != nil {
 		h.handleRequests(runner, guard, teller)

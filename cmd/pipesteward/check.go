@@ -22,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/lint"
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -48,7 +49,7 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` of the output: text, json, or gitlab: a Code Quality report, which merge requests show"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as errors"},
 			&cli.StringSliceFlag{Name: "disable", Usage: "leave out the warnings of the check `ID`, which stands in [ ] behind each warning (repeatable); for a single rule, write the comment # pipesteward: disable=ID on it"},
-			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, and check nothing"},
+			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, or what the class of a pack is about, and check nothing"},
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if id := c.String("explain"); id != "" {
@@ -84,13 +85,22 @@ func checkCommand(stdout io.Writer) *cli.Command {
 	}
 }
 
-// explainCheck prints what a check warns of.
+// explainCheck prints what a check warns of, or what a class of a pack is about.
 func explainCheck(w io.Writer, id string) error {
-	check, err := lint.Find(id)
-	if err != nil {
-		return &usageError{fmt.Errorf("--explain: %w", err)}
+	var doc string
+	if class, _ := failureclass.InPack(id); class != nil {
+		doc = class.Doc
+		if class.Hopeless {
+			doc += " A retry does not help."
+		}
+	} else {
+		check, err := lint.Find(id)
+		if err != nil {
+			return &usageError{fmt.Errorf("--explain: %w", err)}
+		}
+		doc = check.Doc
 	}
-	_, err = fmt.Fprintln(w, wrapped(check.Doc, wrap.Width(w)))
+	_, err := fmt.Fprintln(w, wrapped(doc, wrap.Width(w)))
 	return err
 }
 

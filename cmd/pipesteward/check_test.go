@@ -106,6 +106,7 @@ b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known a
 `},
 		{"JSON of nothing", []string{"rules.yaml", goodRules}, []string{"--format=json"}, 0, "[]\n"},
 		{"a check that is disabled", []string{"rules.yaml", warned}, []string{"--disable", "constant-condition"}, 0, "ok: 1 rule in 1 file\n"},
+		{"a class of the pack explained", nil, []string{"--explain", "registry-login"}, 0, "A container registry refused the credentials, or there were none. Somebody must\n  mend them. A retry does not help.\n"},
 		{"a check explained", nil, []string{"--explain", "single-attempt"}, 0, "`max_attempts` counts the first run of a job, so `max_attempts: 1` never\n  retries.\n"},
 		{"GitLab's of nothing", []string{"rules.yaml", goodRules}, []string{"rules.yaml", "--format", "gitlab"}, 0, "[]\n"},
 	} {

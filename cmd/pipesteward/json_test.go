@@ -73,6 +73,7 @@ func TestEveryJSON(t *testing.T) {
 		{command: "decisions", args: [][]string{admin}},
 		{command: "report", args: [][]string{admin}},
 		{command: "deliveries", args: [][]string{admin}},
+		{command: "unknown", args: [][]string{admin}},
 		{command: "queue list", args: [][]string{admin}},
 		{command: "queue list --dead", args: [][]string{admin}},
 		{command: "pause --rule retry-stuck", args: [][]string{admin}},
@@ -101,7 +102,7 @@ func TestEveryJSON(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d and JSON without null\n%s%s", c.command, code, c.code, stdout, stderr)
 		}
 	}
-	tested := []string{"status", "decisions", "report", "deliveries", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
+	tested := []string{"status", "decisions", "report", "deliveries", "unknown", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
 	eachCommand(func(c *cli.Command, words []string) {
 		for _, f := range c.Flags {
 			name := strings.Join(words, " ")

@@ -88,6 +88,8 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		decisionsCommand(stdout, stderr),
 		reportCommand(stdout),
 		deliveriesCommand(stdout, stderr),
+		unknownFailuresCommand(stdout, stderr),
+		proposeCommand(stdout, stderr),
 		queueCommand(stdout, stderr),
 		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
 		pauseCommand(stdout),

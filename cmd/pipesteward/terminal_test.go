@@ -59,7 +59,7 @@ func TestNamesSteerNoTerminal(t *testing.T) {
 	body := bytes.ReplaceAll(env.gitlab.JobHookBody(job.ID), []byte(`"`+job.Name+`"`), []byte(`"rs\u001b[31mpec\nnothing is paused\u009b"`))
 	p.post(body)
 	p.workedOff()
-	for _, args := range [][]string{{"why", env.page(job), "--all"}, {"decisions"}, {"deliveries"}, {"queue", "list"}, {"queue", "list", "--dead"}, {"status"}} {
+	for _, args := range [][]string{{"why", env.page(job), "--all"}, {"decisions"}, {"deliveries"}, {"unknown"}, {"queue", "list"}, {"queue", "list", "--dead"}, {"status"}} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), append([]string{"pipesteward", args[0]}, append(args[1:], "--admin-url", p.admin)...), &stdout, &stderr)
 		out := stdout.String() + stderr.String()

@@ -106,6 +106,8 @@ func adminCalls() (all [][]string) {
 		switch name := strings.Join(words, " "); name {
 		case "why":
 			words = append(words, "https://gitlab.example.com/platform/shop/-/jobs/1")
+		case "propose":
+			words = append(words, "3f2a9c01")
 		case "queue requeue":
 			words = append(words, "an-id")
 		case "queue drop":

@@ -102,6 +102,7 @@ type Config struct {
 	Describe func(kind string, body []byte) event.Subject
 	Stories  Storyteller
 	Reports  Reporter
+	Unknown  UnknownLister
 	CatchUps CatchUps
 	Metrics  prometheus.Gatherer
 	Version  string
@@ -134,6 +135,7 @@ var openAPI []byte
 //	POST /api/v1/unmute    ends a mute
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/report     sums of the journal
+//	GET /api/v1/unknown    failed jobs that no failure class covers, in groups
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
@@ -167,6 +169,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/unmute", a.unmute)
 	e.GET("/api/v1/decisions", a.decisions)
 	e.GET("/api/v1/report", a.report)
+	e.GET("/api/v1/unknown", a.unknown)
 	e.GET("/api/v1/why", a.why)
 	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })

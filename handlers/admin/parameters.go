@@ -24,6 +24,7 @@ const (
 var parameters = map[string][]string{
 	"/api/v1/decisions":  {"rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "limit", "cursor", "id"},
 	"/api/v1/report":     {"since", "rule", "project", "dry_run", "person_after"},
+	"/api/v1/unknown":    {"since", "project", "id"},
 	"/api/v1/deliveries": {"result", "project", "pipeline", "job", "since", "limit", "cursor"},
 	"/api/v1/queue":      {"state", "waits_for", "kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
 	"/api/v1/dead":       {"kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},

@@ -21,6 +21,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/hint"
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
@@ -100,7 +101,7 @@ type Purpose struct {
 	// labels of their links are made one short line.
 	HasOutcome bool
 
-	Classes Classes // of the rule files
+	Classes failureclass.List // of the rule files
 }
 
 // Values of Purpose.Want.
@@ -390,6 +391,10 @@ func (r *review) comparison(field, with ast.Node) {
 		case name == "failure_class" && slices.Contains(r.purpose.Classes.Names(), literal.Value):
 			r.fail(literal, "only the job of a job event can have class %q, as job.failure_class: the logs of other jobs are not read, so they have one of Pipesteward's own classes", literal.Value)
 		default:
+			if _, pack := failureclass.InPack(literal.Value); pack != "" && FieldOf(field) == ClassField && r.purpose.On == event.KindJob {
+				r.fail(literal, "%q is a failure class of the pack %s, which is not included: write `classes: {include: [%s]}`", literal.Value, pack, pack)
+				continue
+			}
 			r.fail(literal, "%q is not a %s that Pipesteward knows%s", literal.Value, strings.ReplaceAll(name, "_", " "), spelling.Suggestion(literal.Value, known))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
@@ -77,7 +78,7 @@ type environment struct {
 // environmentOf binds an event to its facts. The environment is passed to
 // programs by value: expr reads fields of a struct value about three times as
 // fast as through a pointer.
-func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *requests, cs Classes) environment {
+func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Machine, q *requests, classes *failureclass.Matcher) environment {
 	read := withoutSlot(m, func() (string, error) {
 		if err := m.ReadLog(); err != nil {
 			return "", err
@@ -92,7 +93,8 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		if err != nil {
 			return "", err
 		}
-		return readable(text, e), nil
+		q.log = readable(text, e)
+		return q.log, nil
 	})
 	env := environment{
 		Event: e,
@@ -121,8 +123,8 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		})),
 		Spend: m.Spend,
 	}
-	if len(cs) > 0 {
-		env.FailureClass = cs.of(e, log, m.Charge)
+	if classes.Len() > 0 {
+		env.FailureClass = classOf(e, classes, log, m.Charge)
 	}
 	return env
 }
@@ -198,6 +200,7 @@ func boundExcerpt(lines int) error {
 type requests struct {
 	names  []string // names of functions, in the order of the requests
 	closed bool     // further requests fail
+	log    string   // of the event's job, if it was requested
 }
 
 var errNotRequested = errors.New("the condition did not request this from GitLab")

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 
 	"github.com/expr-lang/expr/vm"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
+	"github.com/pipesteward/pipesteward/rules/joblog"
 )
 
 var machines = sync.Pool{New: func() any { return limits.NewMachine() }}
@@ -27,15 +30,15 @@ type Session struct {
 }
 
 // Begin starts a session as soon as the capacity allows. A nil Capacity is
-// unlimited. The only error is that of ctx.
-func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, cs Classes) (*Session, error) {
+// unlimited. classes are those of the rule files. The only error is that of ctx.
+func Begin(ctx context.Context, c *limits.Capacity, e event.Event, facts Facts, classes *failureclass.Matcher) (*Session, error) {
 	m := machines.Get().(*limits.Machine)
 	if err := m.Begin(ctx, c); err != nil {
 		machines.Put(m)
 		return nil, err
 	}
 	q := &requests{}
-	env := environmentOf(ctx, e, facts, m, q, cs)
+	env := environmentOf(ctx, e, facts, m, q, classes)
 	return &Session{ctx: ctx, Event: e, facts: facts, env: env, class: env.FailureClass, machine: m, requests: q}, nil
 }
 
@@ -111,6 +114,25 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 		return "", nil // a rule test may omit the log unless a condition reads it
 	}
 	return class, err
+}
+
+// Unclassified returns the telling line of the ending of the log of the event's job, if the
+// job failed, an expression has read the log, and it is of no class of the rule files; else
+// "". It sends no request.
+func (s *Session) Unclassified() string {
+	e := s.Event
+	if e.Meta.Kind != event.KindJob || e.Job.Status != "failed" || s.requests.log == "" {
+		return ""
+	}
+	class, err := s.FailureClass(e.Job)
+	if err != nil || class != "" && class != event.ClassOf(e.Job.FailureReason) {
+		return ""
+	}
+	ending := strings.Join(joblog.Ending(s.requests.log), "")
+	if s.machine.Charge(excerptUnits*(len(ending)/16+1)) != nil {
+		return ""
+	}
+	return joblog.Telling(ending)
 }
 
 // PipelineJobs returns the latest run of each job of the event's pipeline: those

@@ -12,7 +12,15 @@ import (
 // numbers, ids, durations and times by N, names of temporary directories by ….
 // Line returns "" for an empty log.
 func Line(text string) string {
-	l := split(text)
+	return shorten(normalize(split(text).telling()))
+}
+
+// Telling returns the most informative line of a log, as Line does, with the parts that
+// differ between jobs.
+func Telling(text string) string { return shorten(split(text).telling()) }
+
+// telling returns the most informative line, without blanks around it.
+func (l logLines) telling() string {
 	if len(l) == 0 {
 		return ""
 	}
@@ -21,7 +29,7 @@ func Line(text string) string {
 	if at < 0 {
 		at = scriptEnd - 1
 	}
-	return shorten(normalize(strings.TrimSpace(l[at])))
+	return strings.TrimSpace(l[at])
 }
 
 // temporary are directories that contain names that differ between jobs.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -111,9 +112,9 @@ func TestSatisfiableRaisesNoFalseAlarm(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
-		cs := expression.Classes(nil)
+		cs := failureclass.List(nil)
 		if rapid.Bool().Draw(t, "classes") {
-			cs = expression.Classes{{Name: "disk-full", Log: regexp.MustCompile("No space")}}
+			cs = failureclass.List{{Name: "disk-full", Log: []*regexp.Regexp{regexp.MustCompile("No space")}}}
 		}
 		program, findings := expression.Compile(text, expression.Purpose{Want: expression.WantBool, On: event.KindJob, HasJob: true, Classes: cs})
 		if program == nil {
@@ -130,7 +131,7 @@ func TestSatisfiableRaisesNoFalseAlarm(t *testing.T) {
 		}
 		for range 10 {
 			e := someJobEvent().Draw(t, "event")
-			session, err := expression.Begin(t.Context(), nil, e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, cs)
+			session, err := expression.Begin(t.Context(), nil, e, noFacts{log: rapid.SampledFrom([]string{"", "No space"}).Draw(t, "log")}, failureclass.NewMatcher(cs))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
@@ -19,7 +19,8 @@ import (
 // are part of store keys and metrics.
 var className = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
-// Limits on classes. A log is matched with all of them, once per event.
+// Limits on the classes that rule files define. A log is matched with all of them, once
+// per event.
 const (
 	maxClassPattern = 1_000 // bytes of a pattern
 	maxClassWork    = 100   // limits.MatchUnits of all patterns together
@@ -29,22 +30,81 @@ const (
 // before any rule, because the rules of every file may refer to them.
 func (s *set) readClasses(f *schema.Document, root *yaml.Node) {
 	if n := schema.Value(root, "classes"); n != nil {
-		var all []expression.Class
-		schema.List(&all, 1, s.class).Read(f, schema.Resolve(n), "classes")
+		s.classesSchema().Read(f, schema.Resolve(n), "classes")
 	}
 }
 
-func (s *set) class(c *expression.Class) schema.Schema {
+// classesSchema reads the classes of one file: a mapping, or a list of those that it
+// defines.
+func (s *set) classesSchema() schema.Schema {
+	define := schema.List(new([]failureclass.Class), 1, s.class)
+	keys := schema.Mapping("classes", schema.Fields{
+		schema.Key("include", "Packs of classes that ship with Pipesteward: common. Their classes come behind those of all rule files, and one with the name of a class of a rule file is left out.",
+			schema.List(new([]string), 1, s.pack)),
+		schema.Key("define", "Classes of your own.", define),
+	})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			switch {
+			case n.Kind == yaml.SequenceNode:
+				define.Read(f, n, what)
+			case n.Kind == yaml.MappingNode && len(n.Content) == 0:
+				f.FailAt(n, "classes is empty: omit it, or give it `include` or `define`")
+			default:
+				keys.Read(f, n, what)
+			}
+		},
+		JSON: func() schema.JSON {
+			of := keys.JSON()
+			of["minProperties"] = 1
+			return schema.JSON{"if": schema.JSON{"type": "array"}, "then": define.JSON(), "else": of}
+		},
+	}
+}
+
+// pack reads the name of a pack of classes.
+func (s *set) pack(name *string) schema.Schema {
+	of := schema.OneOf(name, failureclass.Packs())
+	read := of.Read
+	of.Read = func(f *schema.Document, n *yaml.Node, what string) {
+		read(f, n, what)
+		if *name == "" {
+			return
+		}
+		classes, err := failureclass.Pack(*name)
+		if err != nil {
+			f.FailAt(n, "%v", err)
+		}
+		for _, c := range classes {
+			s.included = append(s.included, c.Class)
+		}
+	}
+	return of
+}
+
+// addIncluded adds the classes of packs whose names are not taken.
+func (s *set) addIncluded() {
+	for _, c := range s.included {
+		if !slices.Contains(s.classes.Names(), c.Name) {
+			s.classes = append(s.classes, c)
+		}
+	}
+}
+
+func (s *set) class(c *failureclass.Class) schema.Schema {
+	retry := true
 	keys := schema.Mapping("a class", schema.Fields{
 		schema.Key("name", "What the class is called in expressions, budgets and metrics.", schema.Required(
 			schema.Matching(&c.Name, className, "the name of a class is 1 to 41 lower-case letters, digits and -, and begins with a letter"), "a class needs a name")),
 		schema.Key("log", "A regular expression (RE2): a failed job whose log it matches is of this class. (?m) at its start lets ^ and $ match at each line.", schema.Required(
 			logPattern(&c.Log), "a class needs `log`: a regular expression, like `log: \"No space left on device\"`")),
-		schema.Key("doc", "What it is about, for people.", schema.Text(new(string))),
+		schema.Key("doc", "What it is about, for people.", schema.Text(&c.Doc)),
+		schema.Key("retry", "Whether a retry may help. With false, `check` warns of rules that retry such jobs.", schema.Bool(&retry)),
 	})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			keys.Read(f, n, what)
+			c.Hopeless = !retry
 			if c.Name != "" {
 				s.addClass(f, schema.Value(n, "name"), *c)
 			}
@@ -59,7 +119,7 @@ func (s *set) class(c *expression.Class) schema.Schema {
 }
 
 // addClass adds a class unless its name is taken. n is the node of its name.
-func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
+func (s *set) addClass(f *schema.Document, n *yaml.Node, c failureclass.Class) {
 	place := "class " + c.Name
 	switch first, taken := s.places[place]; {
 	case slices.Contains(event.FailureClasses, c.Name):
@@ -71,17 +131,16 @@ func (s *set) addClass(f *schema.Document, n *yaml.Node, c expression.Class) {
 	}
 	s.places[place] = f.Place(n)
 	s.classes = append(s.classes, c)
-	if c.Log == nil {
-		return // the error has been recorded
-	}
-	if s.classWork += limits.MatchUnits(c.Log.String()); s.classWork > maxClassWork {
-		f.FailAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
-		s.classWork = 0 // record it once
+	for _, pattern := range c.Log {
+		if s.classWork += limits.MatchUnits(pattern.String()); s.classWork > maxClassWork {
+			f.FailAt(n, "it takes too long to match a log with all classes up to this one: use fewer, or simpler patterns without .*, or {n,m} of large numbers")
+			s.classWork = 0 // record it once
+		}
 	}
 }
 
 // logPattern reads a regular expression for logs.
-func logPattern(to **regexp.Regexp) schema.Schema {
+func logPattern(to *[]*regexp.Regexp) schema.Schema {
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			switch {
@@ -105,7 +164,7 @@ func logPattern(to **regexp.Regexp) schema.Schema {
 				f.FailAt(n, "this matches even an empty log: write a pattern that requires some text")
 				return
 			}
-			*to = pattern
+			*to = []*regexp.Regexp{pattern}
 		},
 		JSON: func() schema.JSON { return schema.JSON{"type": "string", "minLength": 1, "maxLength": maxClassPattern} },
 	}

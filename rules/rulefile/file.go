@@ -58,8 +58,8 @@ func (rd *reader) ruleFile() schema.Schema {
 		schema.Key("prices", "What runner time costs, for reports. It is for the rules of all files, so only one file can have it.", s.pricesSchema()),
 		schema.Key("reports", "Reports to send again and again, such as each week.", s.reportsSchema(&d)),
 		schema.Key(
-			"classes", "Failure classes of your own, by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files.",
-			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: schema.List(new([]expression.Class), 1, s.class).JSON},
+			"classes", "Failure classes by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files. A list is the same as `define`.",
+			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: s.classesSchema().JSON},
 		),
 		schema.Key(
 			"receivers", "Whom notifications can go to besides Slack. They are for the rules of all files. Paths of files are relative to the directory in which Pipesteward was started; a file is read for each message.",

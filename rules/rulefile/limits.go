@@ -12,7 +12,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/rules/expression"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/schema"
 	"github.com/pipesteward/pipesteward/rules/spelling"
@@ -38,7 +38,7 @@ type set struct {
 	storm   rules.Storm
 	prices  rules.Prices
 	reports []rules.Report
-	classes expression.Classes
+	classes failureclass.List
 
 	receivers []receiver.Definition
 	templates templates.Set
@@ -47,6 +47,7 @@ type set struct {
 	to        event.Address     // the first constant one in the files' defaults; zero: there is none
 	language  string            // that of the same defaults
 	replies   string            // the first language in the files' defaults; "": there is none
+	included  failureclass.List // the classes of packs
 	classWork int               // limits.MatchUnits of the classes' patterns
 }
 
@@ -192,7 +193,9 @@ func (s *set) budgets(to *map[string]rules.Budget) schema.Schema {
 					f.FailAt(key, "%q occurs twice in %s", key.Value, what)
 					continue
 				}
-				if !slices.Contains(known, key.Value) {
+				if _, pack := failureclass.InPack(key.Value); pack != "" && !slices.Contains(known, key.Value) {
+					f.FailAt(key, "%q is a failure class of the pack %s, which is not included: write `classes: {include: [%s]}`", key.Value, pack, pack)
+				} else if !slices.Contains(known, key.Value) {
 					f.FailAt(key, "%q is not a failure class%s: there are %s, and those in `classes`", key.Value, spelling.Suggestion(key.Value, known), schema.Enumerate(event.FailureClasses))
 				}
 				var b rules.Budget

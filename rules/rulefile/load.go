@@ -68,6 +68,7 @@ func Parse(o Options, sources []Source) *Parsed {
 			together.readReceivers(f, roots[i])
 		}
 	}
+	together.addIncluded()
 	classes := contentOfClasses(roots)
 	names := map[string]bool{}
 	for i, f := range all.Files {

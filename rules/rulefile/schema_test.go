@@ -52,7 +52,7 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 // files, except for mistakes in expressions and between parts of a file.
 func TestSchemaRefusesWhatIsBroken(t *testing.T) {
 	beyond := []string{
-		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "no-receivers", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
+		"bad-cron", "bad-glob", "bad-regular-expression", "bad-class-pattern", "costly-classes", "duplicate-class", "unknown-class", "class-not-included", "no-receivers", "quiet-without-end", "group-out-of-bounds", "limits-out-of-bounds", "storm-out-of-bounds", "failed-with-no-reason", "bridges-to-cancel", "excerpt-of-too-much", "job-on-pipeline", "jobs-not-a-list", "log-in-a-text",
 		"log-on-pipeline", "several-in-one-expression", "syntax-of-expression", "unknown-failure-reason", "unknown-field",
 		"unknown-function", "unknown-name", "unknown-names-everywhere", "unknown-status", "wrong-type",
 	}
@@ -150,6 +150,10 @@ func TestSchemaRefuses(t *testing.T) {
 		"pause without a unit":    good + "\nstorm: {pause: 15}",
 		"unknown key in storm":    good + "\nstorm: {after: 15m}",
 		"no classes":              good + "\nclasses: []",
+		"neither of them":         good + "\nclasses: {}",
+		"an unknown pack":         good + "\nclasses: {include: [rare]}",
+		"no pack":                 good + "\nclasses: {include: []}",
+		"no classes to define":    good + "\nclasses: {define: []}",
 		"class without a log":     good + "\nclasses: [{name: a}]",
 		"class without a name":    good + "\nclasses: [{log: a}]",
 		"class with a bad name":   good + "\nclasses: [{name: A, log: a}]",
@@ -226,7 +230,10 @@ func (g *generator) ruleFile() map[string]any {
 	}
 	g.maybe(file, "limits", g.limits())
 	g.maybe(file, "storm", g.storm())
-	g.maybe(file, "classes", []any{g.value("class", map[string]any{"name": g.value("class's name", "disk-full", "x"), "log": g.value("log", "No space", `(?m)^ERROR \d+$`)})})
+	class := map[string]any{"name": g.value("class's name", "disk-full", "x"), "log": g.value("log", "No space", `(?m)^ERROR \d+$`)}
+	g.maybe(class, "retry", true, false)
+	defined := []any{g.value("class", class)}
+	g.maybe(file, "classes", defined, map[string]any{"include": g.value("include", []any{"common"})}, map[string]any{"define": defined})
 	return file
 }
 

@@ -121,6 +121,7 @@ var Families = []Family{
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
 	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
 	{Log, "evaluations", "actions", "30d; the newest 256 blocks", "what the rules made of events"},
+	{Log, "unclassified", "actions/unknown", "30d; the newest 10,000", "failed jobs whose log is of no class, and what came of their retries"},
 }
 
 // Event is the id of the record of an event.
@@ -388,6 +389,9 @@ const (
 	Delivered         = "deliveries"
 	DeliveredByOthers = "deliveries-of-others"
 )
+
+// Unclassified is the key of the log of failed jobs whose log is of no class.
+const Unclassified = "unclassified"
 
 // Evaluations is the key of the log of what the rules made of events.
 const Evaluations = "evaluations"

@@ -42,6 +42,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -135,7 +136,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
-		Evaluations: evaluations,
+		Evaluations: evaluations, Unknown: &unknown.Log{Store: db},
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
@@ -211,7 +212,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	}
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
-		Reports: reports{journal}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Reports: reports{journal}, Unknown: unknowns{unknown.Log{Store: db}}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand,
 		Parts: map[string]func(context.Context) any{

@@ -23,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -203,6 +204,16 @@ var _ admin.Reporter = reports{}
 // Report implements admin.Reporter.
 func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
 	return r.Reader.Report(ctx, report.Query(q))
+}
+
+// unknowns lists the failed jobs that no class covers, for the admin API.
+type unknowns struct{ unknown.Log }
+
+var _ admin.UnknownLister = unknowns{}
+
+// Unknown implements admin.UnknownLister.
+func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id string) (any, error) {
+	return u.Clusters(ctx, unknown.Query{Since: since, Project: project, ID: id})
 }
 
 // slackReports sums the journal for the command in Slack.

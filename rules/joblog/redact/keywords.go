@@ -2,9 +2,9 @@ package redact
 
 import (
 	"slices"
-	"strings"
 	"sync"
 
+	"github.com/pipesteward/pipesteward/rules/internal/ahocorasick"
 	"github.com/pipesteward/pipesteward/rules/joblog/internal/ascii"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact/providers"
 )
@@ -81,36 +81,35 @@ var contextKeywords = []keyword{
 	{text: "signature=", fold: true, inspect: (*masker).signature},
 }
 
-// automaton finds all keywords in one pass over a text (Aho-Corasick). Its
-// states are the rows of a table with a column for each class of bytes.
-// Upper-case and lower-case letters are in the same class.
-type automaton struct {
-	class    [256]uint8
-	next     []uint32 // start of a row, by row and class
-	width    uint32
-	keywords []keyword
-	ends     [][]uint16 // the keywords that end at a state
-}
-
 // recognizer finds the keywords of all secrets.
 type recognizer struct {
-	*automaton
+	automaton *ahocorasick.Automaton
+	known     []keyword
 	searching []*finder // finders that search windows
 }
 
-var newRecognizer = sync.OnceValue(func() recognizer {
-	var r recognizer
+var newRecognizer = sync.OnceValue(func() *recognizer {
+	var searching []*finder
 	keywords := slices.Clone(contextKeywords)
 	for i, p := range slices.Concat(providers.FromGitleaks, providers.More) {
 		f := newFinder(&p, i)
 		if p.Reach == 0 {
-			r.searching = append(r.searching, f)
+			searching = append(searching, f)
 		}
 		keywords = append(keywords, f.keywords()...)
 	}
-	r.automaton = newAutomaton(keywords)
+	r := recognizerOf(keywords)
+	r.searching = searching
 	return r
 })
+
+func recognizerOf(keywords []keyword) *recognizer {
+	texts := make([]string, len(keywords))
+	for i, k := range keywords {
+		texts[i] = k.text
+	}
+	return &recognizer{automaton: ahocorasick.New(texts), known: keywords}
+}
 
 // keywords hides the secrets near keywords.
 func (m *masker) keywords() {
@@ -124,87 +123,16 @@ func (m *masker) keywords() {
 	}
 }
 
-func newAutomaton(keywords []keyword) *automaton {
-	a := &automaton{keywords: keywords, width: 1}
-	for _, k := range keywords {
-		for _, c := range []byte(strings.ToLower(k.text)) {
-			if a.class[c] == 0 {
-				a.class[c] = uint8(a.width)
-				a.width++
-			}
-		}
-	}
-	for c := byte('a'); c <= 'z'; c++ {
-		a.class[c-'a'+'A'] = a.class[c]
-	}
-
-	// Build the trie of the keywords, whose root is state 0.
-	a.grow()
-	for i, k := range keywords {
-		state := uint32(0)
-		for _, c := range []byte(k.text) { // bytes of either case are in the same class
-			at := state*a.width + uint32(a.class[c])
-			if a.next[at] == 0 {
-				a.next[at] = a.grow()
-			}
-			state = a.next[at]
-		}
-		a.ends[state] = append(a.ends[state], uint16(i))
-	}
-
-	// Add the transitions that are missing in the trie: those of the longest
-	// suffix of the text that is a prefix of a keyword. Breadth-first order
-	// ensures that they are complete.
-	fallback := make([]uint32, len(a.ends))
-	queue := []uint32{0}
-	for len(queue) > 0 {
-		state := queue[0]
-		queue = queue[1:]
-		for class := range a.width {
-			at := state*a.width + class
-			child, other := a.next[at], uint32(0)
-			if state > 0 {
-				other = a.next[fallback[state]*a.width+class]
-			}
-			if child == 0 {
-				a.next[at] = other
-				continue
-			}
-			fallback[child] = other
-			a.ends[child] = append(a.ends[child], a.ends[other]...)
-			queue = append(queue, child)
-		}
-	}
-	for i := range a.next {
-		a.next[i] *= a.width
-	}
-	return a
-}
-
-// grow adds a state and returns its number.
-func (a *automaton) grow() uint32 {
-	a.next = append(a.next, make([]uint32, a.width)...)
-	a.ends = append(a.ends, nil)
-	return uint32(len(a.ends) - 1)
-}
-
 // scan calls the function of each keyword at each position where the keyword
 // begins.
-func (a *automaton) scan(m *masker) {
-	t, row := m.text, uint32(0)
-	for i := range len(t) {
-		row = a.next[row+uint32(a.class[t[i]])]
-		if row == 0 {
-			continue
+func (r *recognizer) scan(m *masker) {
+	t := m.text
+	r.automaton.Scan(t, func(n, at int) {
+		k := &r.known[n]
+		if (k.fold || t[at:at+len(k.text)] == k.text) && (!k.word || at == 0 || !isWordByte(t[at-1])) {
+			k.inspect(m, at)
 		}
-		for _, n := range a.ends[row/a.width] {
-			k := &a.keywords[n]
-			at := i + 1 - len(k.text)
-			if (k.fold || t[at:i+1] == k.text) && (!k.word || at == 0 || !isWordByte(t[at-1])) {
-				k.inspect(m, at)
-			}
-		}
-	}
+	})
 }
 
 func isWordByte(c byte) bool { return ascii.IsAlnum(c) || c == '_' }

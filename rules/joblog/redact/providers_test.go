@@ -89,7 +89,7 @@ func TestEachProviderIsHidden(t *testing.T) {
 
 		// This provider's expression alone must also hide it.
 		m := masker{text: lead + s.String() + " ", work: leastWork, searched: make([]span, 1)}
-		newAutomaton(f.keywords()).scan(&m)
+		recognizerOf(f.keywords()).scan(&m)
 		f.search(&m)
 		if got := replace(m.text, m.found, Stars); strings.Contains(got, secret) {
 			t.Errorf("%s does not hide its own: %q", p.ID, got)

@@ -1,0 +1,165 @@
+package unknown
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/cluster"
+)
+
+const (
+	// maxClusters is how many groups there are: those with the newest failures.
+	maxClusters = 500
+	// maxJobs is how many jobs of a group are listed, and maxNames how many of their names,
+	// projects and runners each.
+	maxJobs  = 5
+	maxNames = 5
+)
+
+// Cluster is a group of failed jobs that no class covers, whose logs say the same.
+type Cluster struct {
+	ID      string    `json:"id"`
+	Text    string    `json:"text"`    // what their lines have in common, with masks for what differs
+	Example string    `json:"example"` // the line of the newest job
+	Pattern string    `json:"pattern"` // a regular expression for a log that matches them all
+	Failed  int       `json:"failed"`  // jobs
+	First   time.Time `json:"first"`   // when the first of them failed
+	Last    time.Time `json:"last"`
+	Retried int       `json:"retried"` // jobs that Pipesteward retried, and whose new run has ended
+	Passed  int       `json:"passed"`  // of these new runs
+	Reasons []string  `json:"reasons"` // failure reasons
+	Jobs    []Job     `json:"jobs"`    // the newest
+	// Names, Projects and Runners are those of the jobs, at most five of each.
+	Names    []string `json:"names"`
+	Projects []string `json:"projects"`
+	Runners  []string `json:"runners"`
+}
+
+// Job is a failed job.
+type Job struct {
+	ID   int64  `json:"id"`
+	URL  string `json:"url"`
+	Line string `json:"line"`
+}
+
+// Query selects clusters; "" and zero stand for any.
+type Query struct {
+	Project string    // a glob of paths, or an id
+	Since   time.Time // failures before are not counted
+	ID      string    // of a cluster, or that it had when one of its jobs was the first
+}
+
+// Clusters returns the groups of the failed jobs that a query selects, the one with the most
+// jobs first.
+func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
+	entries, err := l.entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	passed := map[int64]bool{} // whether the retry of a job did
+	for _, e := range entries {
+		if e.Line == "" {
+			passed[e.Job] = e.Passed
+		}
+	}
+	tree, groups := cluster.New(maxClusters), map[*cluster.Group]*gathered{}
+	for _, e := range slices.Backward(entries) {
+		if e.Line == "" || e.At.Before(q.Since) || !e.isOf(q.Project) {
+			continue
+		}
+		words := cluster.Words(e.Line)
+		group := tree.Add(words)
+		if group == nil {
+			continue
+		}
+		g := groups[group]
+		if g == nil {
+			g = newGathered()
+			groups[group] = g
+		}
+		g.add(e, idOf(words))
+		if did, ended := passed[e.Job]; ended {
+			g.Retried++
+			if did {
+				g.Passed++
+			}
+		}
+	}
+	clusters := []Cluster{}
+	for _, group := range tree.Groups() {
+		if g := groups[group]; q.ID == "" || g.ids[q.ID] {
+			clusters = append(clusters, g.cluster(group))
+		}
+	}
+	slices.SortStableFunc(clusters, func(a, b Cluster) int { return b.Failed - a.Failed })
+	return clusters, nil
+}
+
+// isOf reports whether the job is of a project: "" is any, else a glob of paths or an id.
+func (e entry) isOf(project string) bool {
+	return project == "" || event.MatchesProject(project, e.Project) || project == strconv.FormatInt(e.ProjectID, 10)
+}
+
+// gathered is a cluster that is being made.
+type gathered struct {
+	Cluster
+	ids                               map[string]bool // of the lines
+	names, projects, runners, reasons map[string]bool
+}
+
+func newGathered() *gathered {
+	return &gathered{ids: map[string]bool{}, names: map[string]bool{}, projects: map[string]bool{}, runners: map[string]bool{}, reasons: map[string]bool{}}
+}
+
+// add adds a job, the newest so far; id is that of its line.
+func (g *gathered) add(e entry, id string) {
+	if g.Failed++; g.Failed == 1 {
+		g.ID, g.First, g.Last = id, e.At, e.At
+	}
+	g.ids[id] = true
+	g.Example = e.Line
+	if e.At.Before(g.First) {
+		g.First = e.At
+	}
+	if e.At.After(g.Last) {
+		g.Last = e.At
+	}
+	g.Jobs = append([]Job{{e.Job, e.URL, e.Line}}, g.Jobs[:min(len(g.Jobs), maxJobs-1)]...)
+	for of, name := range map[*map[string]bool]string{&g.names: e.Name, &g.projects: e.Project, &g.runners: e.Runner, &g.reasons: e.Reason} {
+		if name != "" {
+			(*of)[name] = true
+		}
+	}
+}
+
+// cluster returns the cluster, whose lines are of the group.
+func (g *gathered) cluster(group *cluster.Group) Cluster {
+	c := g.Cluster
+	c.Text, c.Pattern = group.Text(), group.Pattern()
+	c.Names, c.Projects, c.Runners, c.Reasons = some(g.names), some(g.projects), some(g.runners), some(g.reasons)
+	return c
+}
+
+// some returns the first names of a set, in alphabetical order, and how many more there are.
+func some(set map[string]bool) []string {
+	names := slices.Sorted(maps.Keys(set))
+	if more := len(names) - maxNames; more > 0 {
+		return append(names[:maxNames], fmt.Sprintf("and %d more", more))
+	}
+	return append([]string{}, names...)
+}
+
+// idOf returns the id that a cluster has whose first line has the words: the same for lines
+// that differ in masked parts only.
+func idOf(words []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(words, " ")))
+	return hex.EncodeToString(sum[:4])
+}

@@ -1,0 +1,200 @@
+package unknown_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/pipesteward/pipesteward/actions/unknown"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/lint"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(storetest.InMemory(m).Run()) }
+
+var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// failure returns the event of a failed job.
+func failure(job int64, project string) event.Event {
+	var e event.Event
+	e.Meta.Kind, e.Meta.Instance = event.KindJob, "https://gitlab.example.com"
+	e.Project.Path, e.Project.ID = project, 7
+	e.Job = event.Job{ID: job, Name: "build", Status: "failed", FailureReason: "script_failure", FailureClass: event.ClassScript, FinishedAt: noon.Add(time.Duration(job) * time.Minute)}
+	e.Job.URL = fmt.Sprintf("https://gitlab.example.com/%s/-/jobs/%d", project, job)
+	e.Job.Runner.ID, e.Job.Runner.Description = job%2+1, fmt.Sprint("runner-", job%2)
+	return e
+}
+
+func newLog(t *testing.T) *unknown.Log {
+	t.Helper()
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "test.db"), bolt.Options{Now: storetest.NewClock().Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return &unknown.Log{Store: db}
+}
+
+func clusters(t *testing.T, l *unknown.Log, q unknown.Query) []unknown.Cluster {
+	t.Helper()
+	all, err := l.Clusters(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestClusters checks that jobs whose lines differ in ids are one group, that each is counted
+// once, and that what came of their retries is counted.
+func TestClusters(t *testing.T) {
+	l := newLog(t)
+	add := func(job int64, project, line string) {
+		t.Helper()
+		if err := l.Failed(t.Context(), failure(job, project), line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for job := int64(1); job <= 7; job++ {
+		add(job, "platform/shop", fmt.Sprintf("license server lic-%d refused job 88%02d", job%2, job))
+		add(job, "platform/shop", fmt.Sprintf("license server lic-%d refused job 88%02d", job%2, job)) // a group's hook, too
+	}
+	add(8, "platform/docs", "spelling: no dictionary for en")
+	retried := func(job int64, class, status string) {
+		t.Helper()
+		o := event.Outcome{}
+		o.Event = failure(job, "platform/shop")
+		o.Job.FailureClass = class
+		e := failure(job+100, "platform/shop")
+		e.Job.Status = status
+		if err := l.Retried(t.Context(), e, &o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retried(1, event.ClassScript, "success")
+	retried(2, event.ClassScript, "failed")
+	retried(3, "disk-full", "success") // a class covers it
+	if err := l.Retried(t.Context(), failure(200, "platform/shop"), nil); err != nil {
+		t.Fatal(err)
+	}
+
+	all := clusters(t, l, unknown.Query{})
+	if len(all) != 2 || all[0].ID == all[1].ID || !regexp.MustCompile(all[0].Pattern).MatchString("x\nlicense server lic-9 refused job 1\n") {
+		t.Fatalf("clusters %+v", all)
+	}
+	licenses := all[0]
+	var jobs []int64
+	for _, j := range licenses.Jobs {
+		jobs = append(jobs, j.ID)
+	}
+	licenses.ID, licenses.Pattern, licenses.Jobs = "", "", nil
+	want := unknown.Cluster{
+		Text: "license server lic-<n> refused job <n>", Example: "license server lic-1 refused job 8807", Failed: 7, First: noon.Add(time.Minute), Last: noon.Add(7 * time.Minute),
+		Retried: 2, Passed: 1, Reasons: []string{"script_failure"}, Names: []string{"build"}, Projects: []string{"platform/shop"}, Runners: []string{"runner-0", "runner-1"},
+	}
+	if diff := cmp.Diff(want, licenses); diff != "" {
+		t.Errorf("cluster (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]int64{7, 6, 5, 4, 3}, jobs); diff != "" {
+		t.Errorf("jobs (-want +got):\n%s", diff)
+	}
+
+	for name, c := range map[string]struct {
+		query unknown.Query
+		want  string // how many jobs of each cluster
+	}{
+		"a project":              {unknown.Query{Project: "*/docs"}, "[1]"},
+		"the project's id":       {unknown.Query{Project: "7"}, "[7 1]"},
+		"another project's id":   {unknown.Query{Project: "8"}, "[]"},
+		"since":                  {unknown.Query{Since: noon.Add(6 * time.Minute)}, "[2 1]"},
+		"an id":                  {unknown.Query{ID: all[1].ID}, "[1]"},
+		"the id of a later line": {unknown.Query{ID: all[0].ID, Since: noon.Add(6 * time.Minute)}, "[2]"},
+		"no such id":             {unknown.Query{ID: "none"}, "[]"},
+	} {
+		got := []int{}
+		for _, c := range clusters(t, l, c.query) {
+			got = append(got, c.Failed)
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%s: jobs %v, want %s", name, got, c.want)
+		}
+	}
+}
+
+// passing are logs by their names.
+type passing map[string]string
+
+func (p passing) Each(visit func(name, log string) error) error {
+	for name, log := range p {
+		if err := visit(name, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestPropose checks that a proposal is a rule file that loads without warnings, whatever the
+// lines have in them, and that it says how many passing logs it matches.
+func TestPropose(t *testing.T) {
+	for _, line := range []string{
+		"license server lic-1 refused job 8807", "it's \"quoted\" & {weird}: #7 [x] *y* <nil> \\d+ $HOME %", "12 34 56", "größer als 1,5 µs", "- a: b", strings.Repeat("word7a8b9c ", 60),
+	} {
+		l := newLog(t)
+		if err := l.Failed(t.Context(), failure(1, "platform/shop"), line); err != nil {
+			t.Fatal(err)
+		}
+		p, err := unknown.Propose(clusters(t, l, unknown.Query{})[0], passing{"good.log": "$ make\nfine\n", "bad.log": "\x1b[31m" + line + "\x1b[0m\n"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Logs != 2 || fmt.Sprint(p.Matched) != "[bad.log]" || !strings.Contains(p.Rules, "matches 1 of 2 logs") {
+			t.Errorf("%q: it matches %q of %d logs:\n%s", line, p.Matched, p.Logs, p.Rules)
+		}
+		rules, found := lint.Load(rulefile.Options{}, nil, rulefile.Source{Name: "rules.yaml", Data: []byte(p.Rules)})
+		if rules == nil || len(found) > 0 {
+			t.Errorf("%q: %v\n%s", line, found, p.Rules)
+		}
+	}
+	failed := errors.New("no such file")
+	l := newLog(t)
+	if err := l.Failed(t.Context(), failure(1, "a/b"), "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unknown.Propose(clusters(t, l, unknown.Query{})[0], broken{failed}); !errors.Is(err, failed) {
+		t.Errorf("error %v, want %v", err, failed)
+	}
+}
+
+type broken struct{ error }
+
+func (b broken) Each(func(name, log string) error) error { return b.error }
+
+// BenchmarkClusters makes the groups of as many failures as are kept.
+func BenchmarkClusters(b *testing.B) {
+	db, err := bolt.Open(filepath.Join(b.TempDir(), "test.db"), bolt.Options{Now: storetest.NewClock().Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = db.Close() })
+	l := &unknown.Log{Store: db}
+	for job := range int64(10_000) {
+		line := fmt.Sprintf("module m%c%c: license server lic-%d.example.com:%d refused job 88%02d of /builds/a/b/c.go:%d after %d.5s", 'a'+rune(job%26), 'a'+rune(job/26%26), job%7, job, job, job%90, job%60)
+		if err := l.Failed(b.Context(), failure(job, "platform/shop"), line); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if all, err := l.Clusters(b.Context(), unknown.Query{}); err != nil || len(all) == 0 {
+			b.Fatal(len(all), err)
+		}
+	}
+}

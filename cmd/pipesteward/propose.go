@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dustin/go-humanize/english"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions/unknown"
+)
+
+func proposeCommand(stdout, stderr io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:      "propose",
+		Usage:     "write a failure class, a rule and a rule test for a group of failed jobs",
+		ArgsUsage: "CLUSTER",
+		Description: "CLUSTER is the id of a group that `unknown` lists. The class is tried on logs of jobs that passed: it must match none of\n" +
+			"them. The exit status is 1 if it matches some. To have files that `check` and `test` can load:\n\n" +
+			"   pipesteward propose 3f2a9c01 --part rules --passing logs/ > proposed.yaml\n" +
+			"   pipesteward propose 3f2a9c01 --part test > proposed.test.yaml",
+		Flags: append(adminFlags(),
+			&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable)"},
+			&cli.StringFlag{Name: "part", Value: "all", Usage: "write only `PART`: rules, the file of the class and the rule, or test, that of its test; all: both, with --- between"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			id := c.Args().First()
+			switch {
+			case id == "":
+				return &usageError{errors.New("propose needs the id of a group, as `pipesteward unknown` lists them")}
+			case c.Args().Len() > 1:
+				return &usageError{fmt.Errorf("propose takes one id, but got %d", c.Args().Len())}
+			}
+			part := c.String("part")
+			if part != "all" && part != "rules" && part != "test" {
+				return &usageError{fmt.Errorf("--part must be all, rules or test, not %q", part)}
+			}
+			clusters, err := readUnknown(ctx, c, url.Values{"id": {id}})
+			if err != nil {
+				return err
+			}
+			if len(clusters) == 0 {
+				return fmt.Errorf("there is no group %q: `pipesteward unknown` lists them", id)
+			}
+			p, err := unknown.Propose(clusters[0], passingLogs(c.StringSlice("passing")))
+			if err != nil {
+				return err
+			}
+			text := map[string]string{"all": p.Rules + "---\n" + p.Test, "rules": p.Rules, "test": p.Test}[part]
+			if _, err := io.WriteString(stdout, text); err != nil {
+				return err
+			}
+			if len(p.Matched) > 0 {
+				fmt.Fprintf(stderr, "the class %s matches %d of %s of jobs that passed: %s\n", p.Class, len(p.Matched), english.Plural(p.Logs, "log", ""), strings.Join(p.Matched, ", "))
+				return errReported
+			}
+			return nil
+		},
+	}
+}
+
+// passingLogs are files with logs, and directories of such files.
+type passingLogs []string
+
+// maxPassing bounds what is read of a log, in bytes.
+const maxPassing = 100 << 20
+
+// Each implements unknown.Logs.
+func (paths passingLogs) Each(visit func(name, log string) error) error {
+	for _, path := range paths {
+		err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			f, err := os.Open(name)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = f.Close() }()
+			log, err := io.ReadAll(io.LimitReader(f, maxPassing))
+			if err != nil {
+				return err
+			}
+			return visit(name, string(log))
+		})
+		if err != nil {
+			return fmt.Errorf("--passing: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,51 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/unknown"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+)
+
+// unknowns lists one cluster, whose text says what was requested.
+type unknowns struct{ err error }
+
+var _ admin.UnknownLister = &unknowns{}
+
+func (u *unknowns) Unknown(_ context.Context, since time.Time, project, id string) (any, error) {
+	return []unknown.Cluster{{
+		Text: fmt.Sprintf("since %s of %q, %q", now.Sub(since).Round(time.Minute), project, id), First: now, Last: now,
+		Reasons: []string{"script_failure"}, Jobs: []unknown.Job{{ID: 7}}, Names: []string{}, Projects: []string{}, Runners: []string{},
+	}}, u.err
+}
+
+// TestUnknown: the parameters select the clusters; what can't be meant is refused.
+func TestUnknown(t *testing.T) {
+	t.Parallel()
+	r := newAdminRig(t)
+	for _, test := range []struct {
+		query string
+		code  int
+		says  string
+	}{
+		{"?since=2h&project=platform/*&id=3f2a", http.StatusOK, `since 2h0m0s of \"platform/*\", \"3f2a\"`},
+		{"", http.StatusOK, `"failed":0`},
+		{"?since=yesterday", http.StatusBadRequest, "a duration like 2h or 7d"},
+		{"?project=[", http.StatusBadRequest, "project"},
+		{"?limit=1", http.StatusBadRequest, "there are since, project, id"},
+	} {
+		if code, answer := r.get(t, "/api/v1/unknown"+test.query); code != test.code || !strings.Contains(answer, test.says) {
+			t.Errorf("%s is answered %d %s, want %d with %q", test.query, code, answer, test.code, test.says)
+		}
+	}
+	r.unknown.err = errors.New("the store is away")
+	if code, answer := r.get(t, "/api/v1/unknown"); code != http.StatusServiceUnavailable || strings.Contains(answer, "is away") {
+		t.Errorf("without its store, it answers %d %s", code, answer)
+	}
+}
