@@ -116,11 +116,6 @@ func stateRef(e event.Event) string {
 	return hash(ref)
 }
 
-// stateKey returns the key of a state that an outcome sets.
-func stateKey(o event.Outcome, s event.State) string {
-	return keys.State(o.Rule, s.Entry, o.Meta.Instance, o.Project.ID, stateRef(o.Event))
-}
-
 // refOf names an event's branch, tag or merge request in its project. A merge request's
 // train is another ref than its branch.
 func refOf(e event.Event) string {
@@ -136,6 +131,11 @@ func refOf(e event.Event) string {
 		return fmt.Sprintf("merge-request:%d", e.MergeRequest.IID)
 	}
 	return "branch:" + e.Pipeline.Ref
+}
+
+// stateKey returns the key of a state that an outcome sets.
+func stateKey(o event.Outcome, s event.State) string {
+	return keys.State(o.Rule, s.Entry, o.Meta.Instance, o.Project.ID, stateRef(o.Event))
 }
 
 func hash(text string) string {

@@ -177,13 +177,13 @@ func State(rule, entry, instance string, project int64, ref string) string {
 	return fmt.Sprintf("state:%s:%s:%s:%d:%s", rule, entry, instance, project, ref)
 }
 
-// Unseen is the key of the mute that kept people from being notified that a state began, by the
-// subject of its messages.
-func Unseen(subject string) string { return "unseen:" + subject }
-
 // Together is the key of the branches, tags and merge requests that a message of notices
 // together is of.
 func Together(subject string) string { return "refs:" + subject }
+
+// Unseen is the key of the mute that kept people from being notified that a state began, by the
+// subject of its messages.
+func Unseen(subject string) string { return "unseen:" + subject }
 
 // Undelivered is the key of the addresses that refuse notices, and of the claim on them.
 const Undelivered = "undelivered"
