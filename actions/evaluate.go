@@ -172,6 +172,7 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 		r.addSeen,        // for catch-up
 		r.addEnd,         // of the pipeline, for the messages that are sent then
 		r.followRetry,    // has the retry that made the job helped?
+		r.learn,          // from the end of a run, for the ledger
 	} {
 		if err := step(ctx, ev); err != nil {
 			return err
@@ -190,6 +191,17 @@ func (r *Runner) addRetriedJobs(_ context.Context, ev *evaluation) error {
 func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
 	result, err := r.retries.Result(ev.event, ev.decisions, ev.retry)
 	ev.changes.Next = append(ev.changes.Next, result...)
+	return err
+}
+
+// learn adds what the ledger learns from the end of a run.
+func (r *Runner) learn(ctx context.Context, ev *evaluation) error {
+	if !r.Rules().Learns() {
+		return nil
+	}
+	learned, err := r.ledger.Ended(ctx, ev.event, ev.retry, ev.decisions)
+	ev.changes.Next = append(ev.changes.Next, learned.Next...)
+	ev.changes.Values = append(ev.changes.Values, learned.Values...)
 	return err
 }
 

@@ -20,6 +20,7 @@ type Rules struct {
 
 	limits  Limits
 	storm   Storm
+	learns  bool
 	classes expression.Classes
 
 	receivers []receiver.Definition
@@ -45,6 +46,7 @@ type Set struct {
 	Rules   []*Rule // in file order; names are unique
 	Limits  Limits
 	Storm   Storm
+	Learns  bool // the results of retries are remembered
 	Classes expression.Classes
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
@@ -57,7 +59,7 @@ type Set struct {
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, learns: set.Learns, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}

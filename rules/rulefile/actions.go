@@ -47,8 +47,16 @@ func (rd *reader) retry(r *rules.Rule, a *rules.Action) schema.Fields {
 		schema.Key("backoff", "How the delay grows: it doubles with each attempt, or it is constant.", schema.OneOf(&a.Backoff, []string{event.BackoffConstant, event.BackoffExponential})),
 		schema.Key("max_delay", "How long the delay may grow.", schema.Duration(&a.MaxDelay)),
 		schema.Key("allow_stale", "Retry also in a pipeline that is not the newest of its ref any more.", schema.Bool(&a.AllowStale)),
+		schema.Key("min_pass_rate", "Skip the retry if it is unlikely (under 5 %) that so many of such retries pass: those by this rule, of the same job in the same project with the same failure class. It takes at least 8 of them. One in 20 is made all the same, so that the others come back when they pass again. Without it: what was learned skips none.", schema.Percent(&a.MinPassRate, minPassRate, maxPassRate)),
 	}
 }
+
+// What min_pass_rate can be, in percent. Less than the least can't be told from the tries
+// that the ledger remembers of a job.
+const (
+	minPassRate = 5
+	maxPassRate = 95
+)
 
 func (rd *reader) play(r *rules.Rule, a *rules.Action) schema.Fields {
 	a.Wait = event.WaitNone

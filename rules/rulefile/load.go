@@ -84,7 +84,7 @@ func Parse(o Options, sources []Source) *Parsed {
 		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Message == b.Message
 	})
 	together.setDefaults()
-	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
+	all.Set.Limits, all.Set.Storm, all.Set.Learns, all.Set.Classes = together.limits, together.storm, together.learns, together.classes
 	all.Set.Receivers, all.Set.Templates = together.receivers, together.templates
 	return all
 }

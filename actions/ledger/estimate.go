@@ -1,0 +1,79 @@
+package ledger
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize/english"
+	"gonum.org/v1/gonum/mathext"
+)
+
+const (
+	// unlikely is the probability below which retries are not worth it.
+	unlikely = 0.05
+	// minWeight is the weight that a job's own tries must have.
+	minWeight = 8
+	// strength is the weight of a prior.
+	strength = 2
+	// A prior's mean is between these, so that its distribution has no pole of its own.
+	minMean = 0.05
+	maxMean = 0.95
+)
+
+// estimate is what is known of the pass rate of a rule's retries of a job.
+type estimate struct {
+	own    counts
+	mean   float64 // of the prior
+	recent string
+}
+
+// estimate returns what is known at a time of the retries of a label.
+func (s statistics) estimate(of label, now time.Time) estimate {
+	est := estimate{own: s.project.of(of, now)}
+	if leaf := s.project.find(of); leaf != nil {
+		est.recent = leaf.Recent
+	}
+	others := s.project.find(label{Class: of.Class, Job: of.Job})
+	if others == nil { // folded, perhaps
+		others = &leaf{label: label{Class: of.Class}, counts: s.project.of(label{Class: of.Class}, now)}
+	}
+	byOthers := others.at(now)
+	class := s.class.sum(of.Class, now).less(est.own).less(byOthers)
+	rule := s.class.of(label{Rule: of.Rule, Class: of.Class}, now).less(est.own)
+	est.mean = 0.5
+	for _, parent := range []counts{class, rule, byOthers} {
+		est.mean = (parent.Passed + strength*est.mean) / (parent.weight() + strength)
+	}
+	est.mean = min(max(est.mean, minMean), maxMean)
+	return est
+}
+
+// atLeast returns the probability that the pass rate is at least rate.
+func (est estimate) atLeast(rate float64) float64 {
+	passed, failed := est.own.Passed+strength*est.mean, est.own.Failed+strength*(1-est.mean)
+	return mathext.RegIncBeta(failed, passed, 1-rate)
+}
+
+// under reports whether the pass rate is hardly as high as rate: retries are not worth it.
+func (est estimate) under(rate float64) bool {
+	return est.own.weight() >= minWeight && len(est.recent) >= minWeight && rate > 0 && rate < 1 && est.atLeast(rate) < unlikely
+}
+
+// tally describes the last tries for people.
+func tally(recent string) string {
+	passed, tries := strings.Count(recent, string(resultPassed)), english.Plural(len(recent), "such retry", "")
+	if passed == 0 {
+		return fmt.Sprintf("of the last %s none passed", tries)
+	}
+	return fmt.Sprintf("of the last %s %d passed", tries, passed)
+}
+
+// percent formats a share like 20% or 0.3%.
+func percent(share float64) string {
+	text := fmt.Sprintf("%.1f", 100*share)
+	if text == "0.0" {
+		return "under 0.1%"
+	}
+	return strings.TrimSuffix(text, ".0") + "%"
+}
