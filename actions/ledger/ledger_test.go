@@ -254,25 +254,67 @@ func TestReplicasAddAtTheSameTime(t *testing.T) {
 		ends = append(ends, s.GitLab.JobHookBody(s.End("rspec", "success", "")))
 	}
 	s.Deliver(ends[0])
-	busy, between := false, 0
+	dones := 0
 	s.Fuse.Before = func(step string) {
-		if step != "done" || busy {
+		if step != "done" {
 			return
 		}
-		busy = true // the other one works on all else
-		s.Deliver(ends[1])
-		if _, err := s.Drain(other); err != nil {
-			t.Error(err)
+		if dones++; dones == 3 { // after those of the event and of its outcome, that of the try
+			s.Deliver(ends[1])
+			if _, err := s.Drain(other); err != nil {
+				t.Error(err)
+			}
 		}
-		between++
-		busy = between > 1
 	}
 	s.WorkOff()
 	counted(s.Harness, "with two replicas", s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Recent: "PP"})
 	counted(s.Harness, "with two replicas", keys.ClassTries("stuck"), leaf{Rule: "r", Class: "stuck", Recent: "PP"})
-	if between != 2 {
-		t.Errorf("another replica worked %d times between", between)
+	if dones != 4 {
+		t.Errorf("%d ends of records, want 4: the try was to be added twice", dones)
 	}
+}
+
+// The new run may have ended before the decision that made it has: while its replica hangs,
+// another one works on the run's event. The try is that of the rule.
+func TestRunEndsBeforeItsDecision(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "")
+	other := s.Replica(actionstest.NewFuse(-1))
+	ended := false
+	s.Fuse.Before = func(step string) {
+		if step != "done" || ended || s.GitLab.Count("POST", "/retry") == 0 {
+			return
+		}
+		ended = true
+		s.Deliver(s.GitLab.JobHookBody(s.End("rspec", "success", "")))
+		if _, err := s.Drain(other); err != nil {
+			t.Error(err)
+		}
+	}
+	s.fail(actionstest.Stuck)
+	counted(s.Harness, "in the end", s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Recent: "P"})
+	if !ended {
+		t.Error("the run did not end before its decision")
+	}
+}
+
+// A run whose end no event reports is counted when its retry is found after a crash.
+func TestRunEndsWithoutAnEvent(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "")
+	steps := 0
+	for s.GitLab.Count("POST", "/retry") == 0 { // killed right after the request
+		steps++
+		s = newScene(t, "")
+		s.Start(actionstest.NewFuse(steps))
+		s.Pipeline = s.GitLab.AddPipeline(s.project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		s.Deliver(s.GitLab.JobHookBody(s.End("rspec", "failed", actionstest.Stuck)))
+		s.PassTime()
+	}
+	s.End("rspec", "success", "")
+	s.Start(actionstest.NewFuse(-1))
+	s.WorkOff()
+	counted(s.Harness, "after the crash", s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Recent: "P"})
 }
 
 // Runs that GitLab or people retried are evidence of their own; those that began much later
