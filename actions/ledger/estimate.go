@@ -69,11 +69,10 @@ func tally(recent string) string {
 	return fmt.Sprintf("of the last %s %d passed", tries, passed)
 }
 
-// percent formats a share like 20% or 0.3%.
-func percent(share float64) string {
-	text := fmt.Sprintf("%.1f", 100*share)
-	if text == "0.0" {
+// percent formats a probability like 4.5%.
+func percent(probability float64) string {
+	if probability < 0.001 {
 		return "under 0.1%"
 	}
-	return strings.TrimSuffix(text, ".0") + "%"
+	return fmt.Sprintf("%.1f%%", 100*probability)
 }

@@ -47,7 +47,7 @@ func (s statistics) judge(of label, key string, rate float64, now time.Time) Ver
 		return Verdict{}
 	}
 	return Verdict{Low: true, Probe: probes(key), Reason: fmt.Sprintf(
-		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tally(est.recent), percent(rate), percent(est.atLeast(rate)))}
+		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tally(est.recent), event.Percent(rate), percent(est.atLeast(rate)))}
 }
 
 // learn adds a try of a label, whose rule wants a rate of them to pass (0: any). It returns

@@ -382,3 +382,32 @@ func TestUnreadable(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a person requests is not held to `min_pass_rate`.
+func TestRequestedRetriesAreMade(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "")
+	set(s.Harness, s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 60, Recent: strings.Repeat("F", 20), At: s.Now(), Low: true})
+	o := s.decided(s.fail(actionstest.Stuck).ID)
+	for o.Result != event.ResultSkipped { // a probe
+		o = s.decided(s.fail(actionstest.Stuck).ID)
+	}
+	before := s.GitLab.Count("POST", "/retry")
+	d := o.Decision
+	d.Rule, d.Key, d.Meta.Source, d.By = "", "requested:"+d.Key, event.SourceButton, event.Requester{Name: "Ada", UserID: "U1"}
+	record, _, err := s.Runner.Requested(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.DB.Put(t.Context(), record); err != nil {
+		t.Fatal(err)
+	}
+	s.WorkOff()
+	if n := s.GitLab.Count("POST", "/retry") - before; n != 1 {
+		t.Errorf("%d retries, want the one that Ada requested", n)
+	}
+	s.end("success")
+	if rule := s.leaves(s.projectKey()); len(rule) != 2 || rule[1].Rule != "" || rule[1].Recent != "P" {
+		t.Errorf("counted as %+v, want as one of others", rule)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // The simulated runs: a job that fails every 2 hours by day and night, for 60 days, so that
@@ -66,6 +68,7 @@ func runs(passes float64) (stoppedAfter []int) {
 
 // Retries that hardly pass are soon stopped, and no others.
 func TestSimulatedRates(t *testing.T) {
+	await.Long(t, "it simulates months of retries")
 	t.Parallel()
 	hopeless := runs(0.02)
 	if len(hopeless) != simulatedRuns {
@@ -87,6 +90,7 @@ func TestSimulatedRates(t *testing.T) {
 
 // A job whose retries pass again comes back within 40 probes, however long it was stopped.
 func TestSimulatedChange(t *testing.T) {
+	await.Long(t, "it simulates months of retries")
 	t.Parallel()
 	for _, stopped := range []int{50, 500, 2000} {
 		for _, after := range []float64{0.5, 0.8, 1} {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -170,6 +172,11 @@ type Action struct {
 	KeepTags      bool  `json:"keep_tags,omitzero"`
 	KeepProtected bool  `json:"keep_protected,omitzero"`
 	LargerThan    int64 `json:"larger_than,omitzero"`
+}
+
+// Percent formats a share from 0 to 1 as rule files have it, like 20%.
+func Percent(share float64) string {
+	return strconv.FormatFloat(math.Round(share*1e6)/1e4, 'f', -1, 64) + "%"
 }
 
 // Backoffs determine how the delay before a retry grows.

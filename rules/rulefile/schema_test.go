@@ -281,6 +281,7 @@ func (g *generator) action(verb string, onPipeline bool) any {
 		g.maybe(p, "delay", durations...)
 		g.maybe(p, "backoff", event.BackoffConstant, event.BackoffExponential)
 		g.maybe(p, "max_delay", durations...)
+		g.maybe(p, "min_pass_rate", "5%", "95%", "96%", "12.5%", 20)
 		g.maybe(p, "allow_stale", true, false)
 	case event.VerbPlay:
 		g.maybe(p, "variables", map[string]any{}, map[string]any{"A": "b", "_b1": "{{ pipeline.id }}", "N": 7, "ok": true})

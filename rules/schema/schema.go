@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"fmt"
 	"math"
 	"regexp"
 	"slices"
@@ -289,30 +288,6 @@ func Duration(to *event.Duration) Schema {
 				"if":      JSON{"const": 0}, // the only number without a unit
 				"else":    JSON{"type": "string", "pattern": event.DurationPattern, "minLength": 1, "errorMessage": event.DurationHelp},
 			}
-		},
-	}
-}
-
-// percentPattern is the syntax of Percent.
-const percentPattern = `^[0-9]{1,2}(\.[0-9]+)?%$`
-
-var percentShape = regexp.MustCompile(percentPattern)
-
-// Percent reads a share like 20% or 12.5%, from least to most percent, as a number from 0 to
-// 1. It has no default.
-func Percent(to *float64, least, most int) Schema {
-	help := fmt.Sprintf("write a percentage from %d%% to %d%%, like 20%%", least, most)
-	return Schema{
-		Read: func(f *Document, n *yaml.Node, what string) {
-			percent, err := strconv.ParseFloat(strings.TrimSuffix(n.Value, "%"), 64)
-			if err != nil || !percentShape.MatchString(n.Value) || percent < float64(least) || percent > float64(most) {
-				f.FailAt(n, "%s: %q is not possible: %s", what, n.Value, help)
-				return
-			}
-			*to = percent / 100
-		},
-		JSON: func() JSON {
-			return JSON{"type": "string", "pattern": percentPattern, "errorMessage": help}
 		},
 	}
 }
