@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -10,16 +11,31 @@ import (
 )
 
 const (
-	// unlikely is the probability below which retries are not worth it.
-	unlikely = 0.05
-	// minWeight is the weight that a job's own tries must have.
-	minWeight = 8
+	// unlikely is the probability below which retries are not worth it, and likelyAgain the
+	// one from which on they are again. Without the distance, they would be again as soon as
+	// the tries are a little older.
+	unlikely    = 0.05
+	likelyAgain = 0.3
+	// minWeight is the weight that a job's own tries must have for that, and keptWeight what
+	// they must keep.
+	minWeight  = 8
+	keptWeight = 2
 	// strength is the weight of a prior.
 	strength = 2
 	// A prior's mean is between these, so that its distribution has no pole of its own.
 	minMean = 0.05
 	maxMean = 0.95
 )
+
+// memory returns how many tries a job's leaf remembers for a rate (0: none is wanted), by
+// weight: each further one takes some from those before it. It is four times as many as show
+// that retries which never pass are not worth it.
+func memory(rate float64) float64 {
+	if rate <= 0 || rate >= 1 {
+		rate = 0.1
+	}
+	return 4 * max(minWeight, math.Log(unlikely)/math.Log(1-rate))
+}
 
 // estimate is what is known of the pass rate of a rule's retries of a job.
 type estimate struct {
@@ -55,9 +71,16 @@ func (est estimate) atLeast(rate float64) float64 {
 	return mathext.RegIncBeta(failed, passed, 1-rate)
 }
 
-// under reports whether the pass rate is hardly as high as rate: retries are not worth it.
-func (est estimate) under(rate float64) bool {
-	return est.own.weight() >= minWeight && len(est.recent) >= minWeight && rate > 0 && rate < 1 && est.atLeast(rate) < unlikely
+// low reports whether the pass rate is hardly as high as rate: retries are not worth it. was
+// is what it reported before.
+func (est estimate) low(rate float64, was bool) bool {
+	switch {
+	case rate <= 0, rate >= 1, len(est.recent) < minWeight:
+		return false
+	case was:
+		return est.own.weight() >= keptWeight && est.atLeast(rate) < likelyAgain
+	}
+	return est.own.weight() >= minWeight && est.atLeast(rate) < unlikely
 }
 
 // tally describes the last tries for people.

@@ -43,7 +43,7 @@ func (s statistics) judge(of label, key string, rate float64, now time.Time) Ver
 		return Verdict{}
 	}
 	est := s.estimate(of, now)
-	if !est.under(rate) {
+	if !est.low(rate, true) {
 		return Verdict{}
 	}
 	return Verdict{Low: true, Probe: probes(key), Reason: fmt.Sprintf(
@@ -53,10 +53,10 @@ func (s statistics) judge(of label, key string, rate float64, now time.Time) Ver
 // learn adds a try of a label, whose rule wants a rate of them to pass (0: any). It returns
 // the label's leaf and, of a rule, whether its retries have turned.
 func (s *statistics) learn(of label, passed bool, rate float64, now time.Time) (own leaf, turned bool) {
-	l := s.project.add(of, passed, now, maxWeight)
+	l := s.project.add(of, passed, now, memory(rate))
 	s.class.add(label{Rule: of.Rule, Class: of.Class}, passed, now, 0)
 	if of.Rule != "" {
-		low := s.estimate(of, now).under(rate)
+		low := s.estimate(of, now).low(rate, l.Low)
 		turned, l.Low = low != l.Low, low
 	}
 	return *l, turned

@@ -13,9 +13,6 @@ import (
 const (
 	// halfLife is the time in which counts lose half their weight.
 	halfLife = 14 * 24 * time.Hour
-	// maxWeight is how many tries a job's leaf remembers: each further one takes weight from
-	// those before it.
-	maxWeight = 60
 	// maxLeaves bounds the leaves of a value, and maxValue its length in bytes.
 	maxLeaves = 200
 	maxValue  = 1 << 20

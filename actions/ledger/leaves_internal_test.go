@@ -48,11 +48,11 @@ func TestFold(t *testing.T) {
 	t.Parallel()
 	var all leaves
 	for range 20 {
-		all.add(label{"r", "runner", "rspec"}, true, noon, maxWeight)
+		all.add(label{"r", "runner", "rspec"}, true, noon, 60)
 	}
 	const tail = 1000
 	for n := range tail {
-		all.add(label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)}, false, noon, maxWeight)
+		all.add(label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)}, false, noon, 60)
 		if len(all) > maxLeaves {
 			t.Fatalf("%d leaves", len(all))
 		}
@@ -68,29 +68,29 @@ func TestFold(t *testing.T) {
 		t.Errorf("in all %+v, want 20 passed and %d failed", sum, tail)
 	}
 	for n := range 2 * maxLeaves { // so that only leaves of other jobs are left to fold
-		all.add(label{"", fmt.Sprint("class ", n), ""}, false, noon.Add(time.Duration(n)*time.Second), maxWeight)
+		all.add(label{"", fmt.Sprint("class ", n), ""}, false, noon.Add(time.Duration(n)*time.Second), 60)
 	}
 	if len(all) > maxLeaves {
 		t.Errorf("%d leaves", len(all))
 	}
 }
 
-// Counts lose half their weight in two weeks, and a job's leaf remembers 60 tries.
+// Counts lose half their weight in two weeks, and a leaf remembers as many as it is to.
 func TestWeight(t *testing.T) {
 	t.Parallel()
 	of := label{"r", "runner", "rspec"}
 	var all leaves
 	for range 200 {
-		all.add(of, false, noon, maxWeight)
+		all.add(of, false, noon, 60)
 	}
-	if got := all.of(of, noon).weight(); math.Abs(got-maxWeight) > 1e-9 {
-		t.Errorf("200 tries have the weight %v, want %d", got, maxWeight)
+	if got := all.of(of, noon).weight(); math.Abs(got-60) > 1e-9 {
+		t.Errorf("200 tries have the weight %v, want %d", got, 60)
 	}
-	if got := all.of(of, noon.Add(halfLife)).weight(); math.Abs(got-maxWeight/2) > 1e-9 {
-		t.Errorf("after two weeks they have the weight %v, want %d", got, maxWeight/2)
+	if got := all.of(of, noon.Add(halfLife)).weight(); math.Abs(got-60/2) > 1e-9 {
+		t.Errorf("after two weeks they have the weight %v, want %d", got, 60/2)
 	}
-	if got := all.of(of, noon.Add(-time.Hour)).weight(); got != maxWeight && math.Abs(got-maxWeight) > 1e-9 {
-		t.Errorf("by a clock that is behind they have the weight %v, want %d", got, maxWeight)
+	if got := all.of(of, noon.Add(-time.Hour)).weight(); got != 60 && math.Abs(got-60) > 1e-9 {
+		t.Errorf("by a clock that is behind they have the weight %v, want %d", got, 60)
 	}
 	if got := len(all.find(of).Recent); got != maxRecent {
 		t.Errorf("%d results, want %d", got, maxRecent)

@@ -15,9 +15,10 @@
 //
 // Each leaf counts the tries of one (rule, class, project, job) that passed and that failed.
 // The leaves of a project are one value of the store, those of a class, by rule, another
-// one. Counts lose half their weight in two weeks, and a job's leaf remembers the weight of
-// 60 tries at most, so that a rate which changes is noticed. A value has at most 200
-// leaves: the lightest is folded into that of all other jobs.
+// one. Counts lose half their weight in two weeks, and a job's leaf remembers four times as
+// many tries as it takes to find that none passes (54 at 20 %), so that a rate which changes is
+// noticed. A value has at most 200 leaves: the lightest is folded into that of all other
+// jobs.
 //
 // The tries of others, which GitLab's own `retry:` or people made, have leaves without a
 // rule: GitLab does not tell one from the other. Only those that began within 15 minutes of
@@ -35,7 +36,8 @@
 // other tries the prior is uniform. If the pass rate is at least `min_pass_rate` with a
 // probability under 5 %, retries are not worth it; the tries must have the weight of 8. At
 // 20 % and without a pass, that takes 13 tries. One in 20 retries is made all the same, as
-// a probe.
+// a probe. Once the probability is 30 %, because probes passed or the tries are too old, all
+// are made again.
 //
 // What is learned can only skip a retry that the rules allow. Statistics that can't be read
 // count as none, and the next try replaces them.
