@@ -48,7 +48,7 @@ func (o *outcomes) count(passed bool, minutes float64) {
 
 // simulateFleet has each pair fail every 2 hours for two weeks, with at most two retries for
 // each failure; two pairs change on day 8. It returns what came of all retries, and of those
-// of the last two days.
+// of the last day.
 func simulateFleet(seed uint64, rate float64) (all, last outcomes) {
 	random := rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed))))
 	pairs, projects, classes := fleet(random), map[int]leaves{}, map[string]leaves{}
@@ -69,7 +69,7 @@ func simulateFleet(seed uint64, rate float64) (all, last outcomes) {
 				s.learn(p.label, passed, rate, now)
 				projects[p.project], classes[p.Class] = s.project.leaves, s.class.leaves
 				all.count(passed, p.minutes)
-				if now.Sub(start) >= halfLife-48*time.Hour {
+				if now.Sub(start) >= halfLife-24*time.Hour {
 					last.count(passed, p.minutes)
 				}
 				if passed {
