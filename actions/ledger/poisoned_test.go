@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // poisoned draws statistics that were lost, corrupted or made up: as text, since JSON of
@@ -42,6 +43,7 @@ func poisoned(now time.Time) *rapid.Generator[[]byte] {
 // What is learned can only make the program do less: whatever the store has as statistics,
 // there is no retry that the rules alone would not allow, and nothing breaks.
 func TestPoisonedStatistics(t *testing.T) {
+	await.Long(t, "it works on a hundred poisoned stores")
 	t.Parallel()
 	s := newScene(t, "")
 	rapid.Check(t, func(r *rapid.T) {
