@@ -51,7 +51,7 @@ func (r *Runner) decisionRecords(ev *evaluation) ([]store.Record, error) {
 			p.After[i] = keys.Again(key, ev.failures[key])
 		}
 		if ev.retry != nil && ev.retry.NewJobID == d.Job.ID {
-			p.Previously = ev.retry.Job.FailureReason
+			p.Before = event.RetriedRun(ev.retry.Job, d.Job)
 		}
 		var err error
 		if records[i], err = p.record(wait); err != nil {

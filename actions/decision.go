@@ -14,6 +14,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/again"
 	"github.com/pipesteward/pipesteward/actions/breaker"
+	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -51,6 +52,7 @@ func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 		r.calledFor,      // does the job's real state call for the action?
 		r.notDry,         // is it a dry run?
 		r.confirmed,      // a play that a person must confirm: has somebody done so?
+		r.worthIt,        // a retry: have enough of such retries passed?
 		r.pipelineBudget, // a retry: has its pipeline retries left?
 		r.rateBudgets,    // a retry: have its class, its project and all projects retries left?
 	} {
@@ -130,9 +132,19 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	o := event.Outcome{
 		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
 	}
+	if v.result == event.ResultGaveUp {
+		o.Retried = a.Before
+	}
 	changes, err := r.retries.Retried(o, v.newRun)
 	if err != nil {
 		return err
+	}
+	if e, ended := follow.End(o, v.newRun); ended && r.Rules().Learns() {
+		try, err := r.ledger.Of(o, e)
+		if err != nil {
+			return err
+		}
+		changes.Next = append(changes.Next, try)
 	}
 	if err := r.Confirms.End(ctx, &o, a.Progress, &changes); err != nil {
 		return err

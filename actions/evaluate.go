@@ -173,6 +173,7 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 		r.addEnd,         // of the pipeline, for the messages that are sent then
 		r.followRetry,    // has the retry that made the job helped?
 		r.keepUnknown,    // a failure that no class covers, and how a retry after one ended
+		r.learn,          // from the end of a run, for the ledger
 	} {
 		if err := step(ctx, ev); err != nil {
 			return err
@@ -207,6 +208,17 @@ func (r *Runner) keepUnknown(ctx context.Context, ev *evaluation) error {
 		}
 	}
 	return r.Unknown.Retried(ctx, ev.event, ev.retry)
+}
+
+// learn adds what the ledger learns from the end of a run.
+func (r *Runner) learn(ctx context.Context, ev *evaluation) error {
+	if !r.Rules().Learns() {
+		return nil
+	}
+	learned, err := r.ledger.Ended(ctx, ev.event, ev.retry, ev.decisions)
+	ev.changes.Next = append(ev.changes.Next, learned.Next...)
+	ev.changes.Values = append(ev.changes.Values, learned.Values...)
+	return err
 }
 
 // countFailures counts the failures that the decisions want retried, and loads the retry

@@ -165,6 +165,23 @@ func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
 	return &verdict{result: c.Result, reason: c.Reason, wait: c.Wait, waits: c.Waits}, nil
 }
 
+// worthIt skips a retry when so few of such retries have passed that its rule does not want
+// it, but for a probe.
+func (r *Runner) worthIt(ctx context.Context, a *attempt) (*verdict, error) {
+	if !a.limited() {
+		return nil, nil
+	}
+	v, err := r.ledger.Judge(ctx, a.Decision)
+	if err != nil {
+		return nil, err
+	}
+	a.Probe = v.Reason
+	if v.Low && !v.Probe {
+		return skipped("%s", v.Reason), nil
+	}
+	return nil, nil
+}
+
 // pipelineBudget skips a retry when its pipeline has had as many as
 // `limits.per_pipeline` allows.
 func (r *Runner) pipelineBudget(ctx context.Context, a *attempt) (*verdict, error) {

@@ -34,8 +34,11 @@ type pending struct {
 	// SawFailure is set when the job that must pass before was seen to have failed:
 	// GitLab or a rule may still retry that.
 	SawFailure bool `json:"left_behind,omitzero"`
-	// Previously is why the run before failed, where Pipesteward retried that one.
-	Previously string `json:"previously,omitzero"`
+	// Before is the retry that made the decision's job, where Pipesteward made it.
+	Before event.Retried `json:"before,omitzero"`
+	// Probe is set of a retry that the ledger holds not worth it and that is made all the
+	// same: why it is not.
+	Probe string `json:"probe,omitzero"`
 	// Ticket is the decision's place among those that wait for a breaker to close.
 	breaker.Ticket
 	// Grants are the grants of the budgets to the decision.

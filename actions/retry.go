@@ -55,8 +55,8 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	case s.Job.Archived:
 		return skipped("the job is archived, and GitLab runs it no more"), nil
 	case p.Requested(): // a person may have mended what no retry mends, and counts the attempts
-	case event.Hopeless(s.Job.FailureReason) && p.Previously != "":
-		return gaveUp("no retry mends %s; the run before failed with %s", s.Job.FailureReason, p.Previously), nil
+	case event.Hopeless(s.Job.FailureReason) && p.Before.FailureReason != "":
+		return gaveUp("no retry mends %s; the run before failed with %s", s.Job.FailureReason, p.Before.FailureReason), nil
 	case event.Hopeless(s.Job.FailureReason):
 		return skipped("no retry mends %s", s.Job.FailureReason), nil
 	case p.Job.Attempt >= p.Action.MaxAttempts:
@@ -102,14 +102,18 @@ func (p *pending) attempted() string {
 	if !p.Requested() {
 		attempt += " of " + strconv.Itoa(p.Action.MaxAttempts)
 	}
+	if p.Probe != "" {
+		attempt += ", a probe: " + p.Probe
+	}
 	return attempt + p.otherReason()
 }
 
 // otherReason returns for people that the run before failed for another reason; "" where
 // it did not.
 func (p *pending) otherReason() string {
-	if p.Previously == "" || p.Previously == p.Job.FailureReason {
+	before := p.Before.FailureReason
+	if before == "" || before == p.Job.FailureReason {
 		return ""
 	}
-	return "; it failed with " + p.Job.FailureReason + ", and before with " + p.Previously
+	return "; it failed with " + p.Job.FailureReason + ", and before with " + before
 }

@@ -17,7 +17,7 @@
 //	verdict.go   what an attempt to carry out a decision comes to
 //
 // The parts have packages of their own: jobstate reads the job's real state; breaker,
-// budget, pause and health defer or stop actions; follow follows retries; notify journals
+// budget, pause and health defer or stop actions; follow follows retries; ledger remembers what they taught; notify journals
 // outcomes and notifies people of them; sweep runs schedule rules; worker works on the
 // queue.
 //
@@ -40,6 +40,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
 	"github.com/pipesteward/pipesteward/actions/jobstate"
+	"github.com/pipesteward/pipesteward/actions/ledger"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -124,6 +125,7 @@ type Runner struct {
 	notifier  *notify.Notifier
 	sweeps    *sweep.Handler
 	retries   follow.Retries
+	ledger    *ledger.Ledger
 	onDefault *ondefault.Runs
 	projects  sync.Map // ids by path, of projects whose hooks have no id
 }
@@ -145,6 +147,9 @@ func New(c Config) *Runner {
 	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
 	r.states = jobstate.Reader{GitLab: c.GitLab, Budgets: r.budgets, Now: c.Now}
 	r.retries = follow.Retries{Guard: c.Guard, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
+	r.ledger = ledger.New(ledger.Config{
+		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+	})
 	r.sweeps = sweep.NewHandler(sweep.Sweeper{
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
 		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue), Default: r.onDefault,
@@ -191,6 +196,8 @@ func (r *Runner) handlers() map[string]worker.Handler {
 		event.RecordDigest:   worker.JSON(r.notifier.HandleDigest),
 		event.RecordSweep:    worker.JSON(r.sweeps.Handle),
 		follow.RecordKind:    worker.JSON(r.retries.Handle),
+		ledger.RecordKind:    worker.JSON(r.ledger.HandleTry),
+		ledger.TurnKind:      worker.JSON(r.ledger.HandleTurn),
 		breaker.RecordKind:   worker.JSON(r.Breakers.Handle),
 		confirm.RecordKind:   worker.JSON(r.Confirms.Handle),
 		health.RecordKind:    worker.JSON(r.Health.Handle),

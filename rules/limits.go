@@ -43,6 +43,10 @@ func (rs *Rules) Limits() Limits { return rs.limits }
 // first channel in the files' `defaults`.
 func (rs *Rules) Storm() Storm { return rs.storm }
 
+// Learns reports whether the results of retries are remembered: `learning` is not off, and
+// a rule retries jobs, or people may request that.
+func (rs *Rules) Learns() bool { return rs.learns && rs.retries }
+
 // RetryPipelines reports whether a rule for pipeline events retries jobs or
 // the pipeline.
 func (rs *Rules) RetryPipelines() bool { return rs.retryPipelines }

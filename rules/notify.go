@@ -182,6 +182,35 @@ func (n Notify) join(to *event.Notice, rule, result string) {
 	}
 }
 
+// Addresses returns whom a rule notifies of outcomes, each with its address and its language,
+// as the event of a job renders them: but for GitLab and the author of a commit, who have no
+// part in what the rule learns.
+func (rs *Rules) Addresses(ctx context.Context, rule string, e event.Event, facts expression.Facts) (all []event.Notice, errs []*RuleError) {
+	r := rs.byName[rule]
+	if r == nil {
+		return nil, nil
+	}
+	ev, err := rs.evaluation(ctx, e, facts)
+	if err != nil {
+		return nil, nil
+	}
+	defer ev.End()
+	ev.Allot(r.Name, limits.RuleWork)
+	for _, n := range r.Notify {
+		if n.State != nil || n.Receiver == event.ReceiverGitLab || n.Channel.Source == event.ChannelAuthor {
+			continue
+		}
+		to, err := n.to(ev, event.State{})
+		switch {
+		case err != nil:
+			errs = append(errs, &RuleError{r.Name, "channel", err})
+		case !slices.ContainsFunc(all, func(other event.Notice) bool { return other.Address == to }):
+			all = append(all, event.Notice{Address: to, Language: n.Language})
+		}
+	}
+	return all, errs
+}
+
 // Notifies reports whether there are Notices of the outcome, or may be: whether its states
 // turn is not known yet. It renders no text.
 func (rs *Rules) Notifies(o event.Outcome) bool {

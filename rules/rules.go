@@ -21,6 +21,7 @@ type Rules struct {
 
 	limits  Limits
 	storm   Storm
+	learns  bool
 	prices  Prices
 	reports []Report
 	classes *failureclass.Matcher
@@ -49,6 +50,7 @@ type Set struct {
 	Rules   []*Rule // in file order; names are unique
 	Limits  Limits
 	Storm   Storm
+	Learns  bool // the results of retries are remembered
 	Prices  Prices
 	Reports []Report // names are unique
 	Classes failureclass.List
@@ -64,7 +66,7 @@ type Set struct {
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: failureclass.NewMatcher(set.Classes), receivers: set.Receivers, templates: set.Templates, language: set.Language,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: failureclass.NewMatcher(set.Classes), receivers: set.Receivers, templates: set.Templates, language: set.Language, learns: set.Learns,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}

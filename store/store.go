@@ -60,6 +60,15 @@
 //	            Claim, Release                   one worker changes the entry in the journal
 //	          * DoneWith                         what came of the notice is in the journal
 //
+// When the job that the retry made has ended, there are 3 more, and 2 for its outcome, if
+// it has one:
+//
+//	delivery  * Put the event                    answered 202 after it
+//	event     * DoneWith                         next are the try, and the outcome recovered or gave_up
+//	try       * DoneWith                         the statistics of the project and of the class, expected as
+//	                                             they were read
+//	outcome   * Amend, * DoneWith                the outcome in the journal
+//
 // Between the delivery and the request, 12 round trips to Redis follow each other: these
 // writes but the two Takes at the same time, which are one, and two that only read, the
 // pauses before the first Take and Held before the last. The retry that made the job, the

@@ -73,14 +73,22 @@ func (r Retries) Retried(o event.Outcome, run event.Job) (c store.Changes, err e
 		return c, err
 	}
 	c.Values = []store.Value{{Key: keys.Retried(o.Meta.Instance, o.NewJobID), Value: value, TTL: remembered}}
-	if run.Status != "success" && run.Status != "failed" {
-		return c, nil
+	if e, ended := End(o, run); ended {
+		c.Next, err = r.Result(e, nil, &o)
 	}
-	e := o.Event
+	return c, err
+}
+
+// End returns the event of the end of the job that a retry made, of which o is the outcome;
+// ended is false if o is of something else, or the job has not ended.
+func End(o event.Outcome, run event.Job) (e event.Event, ended bool) {
+	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 || run.Status != "success" && run.Status != "failed" {
+		return event.Event{}, false
+	}
+	e = o.Event
 	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
 	e.Job.CreatedAt, e.Job.StartedAt, e.Job.FinishedAt, e.Job.Duration, e.Job.QueuedDuration = run.CreatedAt, run.StartedAt, run.FinishedAt, run.Duration, run.QueuedDuration
-	c.Next, err = r.Result(e, nil, &o)
-	return c, err
+	return e, true
 }
 
 // Load returns the outcome of the retry that made the event's job, if that job has passed
@@ -109,7 +117,7 @@ func (r Retries) Result(e event.Event, decisions []event.Decision, before *event
 		return nil, nil
 	}
 	o := event.Outcome{Decision: before.Decision, NewJobID: e.Job.ID, At: r.Now().UTC()}
-	o.Event = e
+	o.Event, o.Retried = e, event.RetriedRun(before.Job, e.Job)
 	switch e.Job.Status {
 	case "success":
 		o.Result, o.Reason = event.ResultRecovered, fmt.Sprintf("attempt %d passed, after %s", e.Job.Attempt, before.Job.FailureReason)

@@ -3,6 +3,7 @@ package follow_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,36 @@ func TestFollowed(t *testing.T) {
 			}
 			actionstest.Has(t, last.Reason, c.says)
 		})
+	}
+}
+
+// The outcome of an ended retry has why the run before failed and how long both took, also
+// where the attempts are used up.
+func TestRetriedRunInOutcomes(t *testing.T) {
+	for _, c := range []struct{ ends, reason, result string }{
+		{"success", "", event.ResultRecovered},
+		{"failed", "script_failure", event.ResultGaveUp},        // no rule retries it
+		{"failed", "runner_system_failure", event.ResultGaveUp}, // the rule allows no more attempts
+	} {
+		h := actionstest.New(t, strings.Replace(actionstest.RetryRules, "max_attempts: 3", "max_attempts: 2", 1))
+		h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		run := func(seconds int, status, reason string) {
+			h.GitLab.Run(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID)
+			h.Clock.Advance(time.Duration(seconds) * time.Second)
+			h.GitLab.Finish(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID, status, reason)
+			h.Deliver(h.GitLab.JobHookBody(h.GitLab.Latest(h.Pipeline.ID, "rspec").ID))
+			h.WorkOff()
+		}
+		run(90, "failed", actionstest.Stuck)
+		failed := h.GitLab.Jobs(h.Pipeline.ID)
+		run(30, c.ends, c.reason)
+		all := h.Outcomes()
+		last := all[len(all)-1]
+		started := h.GitLab.Latest(h.Pipeline.ID, "rspec").StartedAt
+		want := event.Retried{FailureReason: actionstest.Stuck, FailureClass: "stuck", FailedSeconds: 90, NewSeconds: 30, DelaySeconds: started.Sub(failed[0].FinishedAt).Seconds()}
+		if last.Result != c.result || last.Retried != want || want.DelaySeconds <= 0 {
+			t.Errorf("%s with %q: %s (%s) of %+v, want %s of %+v", c.ends, c.reason, last.Result, last.Reason, last.Retried, c.result, want)
+		}
 	}
 }
 

@@ -19,6 +19,10 @@ type Metrics struct {
 	requests   *prometheus.CounterVec
 	freed      prometheus.Counter
 
+	retries    *prometheus.CounterVec
+	minutes    *prometheus.CounterVec
+	unreadable prometheus.Counter
+
 	notifications *prometheus.CounterVec
 }
 
@@ -46,12 +50,24 @@ func New(r prometheus.Registerer) *Metrics {
 			Name: "pipesteward_freed_bytes_total",
 			Help: "What erased jobs took: their logs and artifacts.",
 		}),
+		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_retries_total",
+			Help: "Retries whose new run has ended, by the failure class of the run before and by whether the new run passed or failed. No rule: GitLab or a person made the retry. None with `learning: off`.",
+		}, []string{"rule", "class", "result"}),
+		minutes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pipesteward_retry_minutes_total",
+			Help: "Minutes that the new runs of those retries took, not the runs that failed before.",
+		}, []string{"rule", "class", "result"}),
+		unreadable: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "pipesteward_ledger_unreadable_total",
+			Help: "Reads of what was learned of retries that could not be decoded: nothing was known then.",
+		}),
 		notifications: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pipesteward_notifications_total",
 			Help: "Notifications by receiver and what came of them: sent, deferred (tried again later), waiting (until a person has mended something; counted once), failed, muted, gathered (in a digest, which counts as one), or no_receiver (there is no Slack token, or no such receiver).",
 		}, []string{"receiver", "result"}),
 	}
-	r.MustRegister(m.notifications, m.decisions, m.ruleErrors, m.latency, m.requests, m.freed)
+	r.MustRegister(m.notifications, m.decisions, m.ruleErrors, m.latency, m.requests, m.freed, m.retries, m.minutes, m.unreadable)
 	return m
 }
 
@@ -85,6 +101,19 @@ func (m *Metrics) Swept(rule, verb string, dryRun bool, counts event.SweepCounts
 	m.decisions.WithLabelValues(rule, verb, result).Add(float64(counts.Erased))
 	m.decisions.WithLabelValues(rule, verb, event.ResultFailed).Add(float64(counts.Failed))
 }
+
+// Retry counts a retry whose new run has ended after so many seconds.
+func (m *Metrics) Retry(rule, class string, passed bool, seconds float64) {
+	result := "failed"
+	if passed {
+		result = "passed"
+	}
+	m.retries.WithLabelValues(rule, class, result).Inc()
+	m.minutes.WithLabelValues(rule, class, result).Add(max(0, seconds) / 60)
+}
+
+// UnreadableLedger counts statistics of retries that can't be read.
+func (m *Metrics) UnreadableLedger() { m.unreadable.Inc() }
 
 // RuleError counts an expression of a rule that failed.
 func (m *Metrics) RuleError(rule string) { m.ruleErrors.WithLabelValues(rule).Inc() }

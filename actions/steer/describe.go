@@ -12,6 +12,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/ledger"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/report/periodic"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -33,14 +34,14 @@ type record struct {
 
 // Kinds lists the kinds of the queue's records.
 var Kinds = []string{
-	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind, periodic.RecordKind,
+	event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, event.RecordDigest, event.RecordSweep, follow.RecordKind, breaker.RecordKind, confirm.RecordKind, health.RecordKind, hooks.RecordKind, chatops.RecordKind, periodic.RecordKind, ledger.RecordKind, ledger.TurnKind,
 }
 
 // Describe returns what a record is about, and why it waits, by its body. A body that
 // can't be read is about nothing.
 func Describe(kind string, body []byte) event.Subject {
 	switch kind {
-	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind, confirm.RecordKind:
+	case event.RecordEvent, event.RecordDecision, event.RecordOutcome, event.RecordNotice, follow.RecordKind, confirm.RecordKind, ledger.RecordKind, ledger.TurnKind:
 		return describeEvent(kind, body)
 	case event.RecordDigest:
 		var digest notify.DigestRecord
@@ -142,6 +143,10 @@ func describeEvent(kind string, body []byte) event.Subject {
 		}
 	case confirm.RecordKind:
 		s.About, s.At = "answer to the question about the "+words.ActionOf(&r.Decision), r.Answer.At
+	case ledger.RecordKind:
+		s.About, s.At = "result of a retry of "+target+": "+r.Job.Status, r.At
+	case ledger.TurnKind:
+		s.About, s.At = "announcement that the retries of "+target+" are skipped from now on, or made again", r.At
 	case follow.RecordKind:
 		s.About, s.At = "is "+target+", which failed again, retried once more?", r.At
 		s.Wait = event.Wait{For: event.WaitSchedule, Reason: cmp.Or(r.Waits.Reason, "GitLab, or a rule for pipelines, may retry it")}

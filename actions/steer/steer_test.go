@@ -339,18 +339,20 @@ func TestDescribeEveryKind(t *testing.T) {
 	const when = "2026-11-30T12:00:00Z"
 	const ofJob = `"job": {"id": 7, "name": "rspec", "status": "failed"}, "action": {"verb": "retry"}, "outcome": "done"`
 	described := map[string]struct{ body, about string }{
-		"event":    {`{"event": {"received_at": "` + when + `"}, ` + ofJob + "}", "rspec failed"},
-		"decision": {`{"decided_at": "` + when + `", ` + ofJob + "}", "retry of rspec"},
-		"outcome":  {`{"at": "` + when + `", ` + ofJob + "}", "retry of rspec: done"},
-		"notice":   {`{"at": "` + when + `", ` + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
-		"answer":   {`{"answer": {"confirmed": true, "at": "` + when + `"}, ` + ofJob + "}", "answer to the question about the retry of rspec"},
-		"digest":   {`{"began": "` + when + `", "receiver": "slack", "channel": "#ci"}`, "digest to #ci in Slack"},
-		"follow":   {`{"at": "` + when + `", ` + ofJob + "}", "is rspec, which failed again, retried once more?"},
-		"sweep":    {`{"rule": "tidy", "began": "` + when + `"}`, "run of the schedule rule tidy"},
-		"storm":    {`{"class": "stuck_or_timeout_failure", "started": "` + when + `"}`, "storm of stuck_or_timeout_failure failures"},
-		"trouble":  {`{"reason": "401", "started": "` + when + `"}`, "GitLab can't be used"},
-		"request":  {`{"by": {"user_id": "U123", "name": "Ada"}, "button": {"does": "retry", "of": "d"}, "received_at": "` + when + `"}`, "button retry, pressed by Ada"},
-		"webhooks": {`{"found": {"count": 2, "first": ["a", "b"]}, "recovered": {"count": 1, "first": ["c"]}, "since": "` + when + `"}`, "2 webhooks disabled, 1 webhook working again"},
+		"event":     {`{"event": {"received_at": "` + when + `"}, ` + ofJob + "}", "rspec failed"},
+		"decision":  {`{"decided_at": "` + when + `", ` + ofJob + "}", "retry of rspec"},
+		"outcome":   {`{"at": "` + when + `", ` + ofJob + "}", "retry of rspec: done"},
+		"notice":    {`{"at": "` + when + `", ` + ofJob + `, "notice": {"receiver": "slack", "channel": "#ci"}}`, "retry of rspec: done, to #ci in Slack"},
+		"answer":    {`{"answer": {"confirmed": true, "at": "` + when + `"}, ` + ofJob + "}", "answer to the question about the retry of rspec"},
+		"digest":    {`{"began": "` + when + `", "receiver": "slack", "channel": "#ci"}`, "digest to #ci in Slack"},
+		"try":       {`{"at": "` + when + `", ` + ofJob + "}", "result of a retry of rspec: failed"},
+		"pass_rate": {`{"at": "` + when + `", ` + ofJob + "}", "announcement that the retries of rspec are skipped from now on, or made again"},
+		"follow":    {`{"at": "` + when + `", ` + ofJob + "}", "is rspec, which failed again, retried once more?"},
+		"sweep":     {`{"rule": "tidy", "began": "` + when + `"}`, "run of the schedule rule tidy"},
+		"storm":     {`{"class": "stuck_or_timeout_failure", "started": "` + when + `"}`, "storm of stuck_or_timeout_failure failures"},
+		"trouble":   {`{"reason": "401", "started": "` + when + `"}`, "GitLab can't be used"},
+		"request":   {`{"by": {"user_id": "U123", "name": "Ada"}, "button": {"does": "retry", "of": "d"}, "received_at": "` + when + `"}`, "button retry, pressed by Ada"},
+		"webhooks":  {`{"found": {"count": 2, "first": ["a", "b"]}, "recovered": {"count": 1, "first": ["c"]}, "since": "` + when + `"}`, "2 webhooks disabled, 1 webhook working again"},
 	}
 	for kind := range withSlackApp(t).Runner.Pool.Handlers {
 		want, ok := described[kind]

@@ -68,7 +68,7 @@ func TestCheck(t *testing.T) {
 b.yaml:1:10: version must be 1, the only one there is, not "2"
     version: 2
              ^
-b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known are classes, defaults, limits, prices, receivers, reports, rules, storm, templates, version
+b.yaml:2:1: unknown key "rule" in the rule file (did you mean "rules"?); known are classes, defaults, learning, limits, prices, receivers, reports, rules, storm, templates, version
     rule: []
     ^~~~
 2 errors, 1 warning in 3 files

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -145,6 +147,9 @@ type Action struct {
 	Backoff     string   `json:"backoff,omitzero"`      // exponential or constant
 	MaxDelay    Duration `json:"max_delay,omitzero"`
 	AllowStale  bool     `json:"allow_stale,omitzero"` // also play: act even if the pipeline is not the newest of its ref
+	// MinPassRate is the share of such retries that must be likely to pass, from 0 to 1; 0:
+	// any.
+	MinPassRate float64 `json:"min_pass_rate,omitzero"`
 
 	// play
 	Variables map[string]string          `json:"variables,omitempty"`
@@ -170,6 +175,11 @@ type Action struct {
 	KeepTags      bool  `json:"keep_tags,omitzero"`
 	KeepProtected bool  `json:"keep_protected,omitzero"`
 	LargerThan    int64 `json:"larger_than,omitzero"`
+}
+
+// Percent formats a share from 0 to 1 as rule files have it, like 20%.
+func Percent(share float64) string {
+	return strconv.FormatFloat(math.Round(share*1e6)/1e4, 'f', -1, 64) + "%"
 }
 
 // Backoffs determine how the delay before a retry grows.
@@ -257,9 +267,30 @@ type Outcome struct {
 	NewJobID int64     `json:"new_job_id,omitzero"` // the job that the action started, if any
 	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
 	Sweep    Sweep     `json:"sweep,omitzero"`      // the run of a schedule rule that erases
+	Retried  Retried   `json:"retried,omitzero"`    // of recovered and gave_up: the last retry; zero if there was none
 	At       time.Time `json:"at,omitzero"`
 
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
+}
+
+// Retried is a retry whose new run has ended: why the run before it failed, how long both
+// took, and the time from the end of the one to the start of the other, in seconds; 0: not
+// known.
+type Retried struct {
+	FailureReason string  `json:"failure_reason,omitzero"`
+	FailureClass  string  `json:"failure_class,omitzero"`
+	FailedSeconds float64 `json:"failed_seconds,omitzero"`
+	DelaySeconds  float64 `json:"delay_seconds,omitzero"`
+	NewSeconds    float64 `json:"new_seconds,omitzero"`
+}
+
+// RetriedRun returns the retry of a failed run by another run, which has ended.
+func RetriedRun(failed, by Job) Retried {
+	r := Retried{FailureReason: failed.FailureReason, FailureClass: failed.FailureClass, FailedSeconds: failed.Duration, NewSeconds: by.Duration}
+	if !failed.FinishedAt.IsZero() && by.StartedAt.After(failed.FinishedAt) {
+		r.DelaySeconds = by.StartedAt.Sub(failed.FinishedAt).Seconds()
+	}
+	return r
 }
 
 // NewJob returns the job that runs in place of the decision's own, and its page; 0 if there

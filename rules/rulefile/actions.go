@@ -3,6 +3,8 @@ package rulefile
 import (
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -47,6 +49,31 @@ func (rd *reader) retry(r *rules.Rule, a *rules.Action) schema.Fields {
 		schema.Key("backoff", "How the delay grows: it doubles with each attempt, or it is constant.", schema.OneOf(&a.Backoff, []string{event.BackoffConstant, event.BackoffExponential})),
 		schema.Key("max_delay", "How long the delay may grow.", schema.Duration(&a.MaxDelay)),
 		schema.Key("allow_stale", "Retry also in a pipeline that is not the newest of its ref any more.", schema.Bool(&a.AllowStale)),
+		schema.Key("min_pass_rate", "Skip the retry if it is unlikely (under 5 %) that so many of such retries pass: those by this rule, of the same job in the same project with the same failure class. It takes at least 8 of them. One in 20 is made all the same, so that the others come back when they pass again. Without it: what was learned skips none.", passRate(&a.MinPassRate)),
+	}
+}
+
+// passRatePattern is what min_pass_rate can be. Less than 5% can't be told from the tries that
+// the ledger remembers of a job.
+const passRatePattern = `^([5-9]|[1-8][0-9]|9[0-5])%$`
+
+var passRateShape = regexp.MustCompile(passRatePattern)
+
+// passRate reads a whole percentage, as a number from 0 to 1. It has no default.
+func passRate(to *float64) schema.Schema {
+	const help = "write whole percent from 5% to 95%, like 20%"
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			percent, err := strconv.Atoi(strings.TrimSuffix(n.Value, "%"))
+			if err != nil || !passRateShape.MatchString(n.Value) {
+				f.FailAt(n, "%s: %q is not possible: %s", what, n.Value, help)
+				return
+			}
+			*to = float64(percent) / 100
+		},
+		JSON: func() schema.JSON {
+			return schema.JSON{"type": "string", "pattern": passRatePattern, "errorMessage": help}
+		},
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 var inRule = func() map[string]string {
 	hints := map[string]string{
 		"when": "the condition is `if`; `when` has outcomes, in an entry of notify", "unless": "write `if: not (…)`", "except": "write `if: not (…)`",
-		"max_attempts": inActions, "delay": inActions, "backoff": inActions, "max_delay": inActions, "allow_stale": inActions, "older_than": inActions,
+		"max_attempts": inActions, "delay": inActions, "backoff": inActions, "max_delay": inActions, "allow_stale": inActions, "min_pass_rate": inActions, "older_than": inActions,
 		"confirm": inPlay, "confirm_within": inPlay,
 		"jobs": inActions, "variables": inActions, "inputs": inActions, "max": inActions,
 		"channel": inEntry, "text": inEntry, "message": inEntry, "mention": inEntry, "receiver": "it stands in an entry of notify, like `notify: [{receiver: ops}]`", "receivers": "it is a key of the file, with what entries of notify name: `receivers: [{name: ops, feishu: {…}}]`",

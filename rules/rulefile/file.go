@@ -57,6 +57,7 @@ func (rd *reader) ruleFile() schema.Schema {
 		schema.Key("storm", "Many failures of one class at once are an outage: retries of the class wait until it is over. This is for the rules of all files, so only one file can have it.", s.stormSchema(&d)),
 		schema.Key("prices", "What runner time costs, for reports. It is for the rules of all files, so only one file can have it.", s.pricesSchema()),
 		schema.Key("reports", "Reports to send again and again, such as each week.", s.reportsSchema(&d)),
+		schema.Key("learning", "Whether the results of retries are remembered, for `min_pass_rate` and the metrics of retries: on or off. This is for the rules of all files, so only one file can have it.", s.unique(onOff(&s.learns))),
 		schema.Key(
 			"classes", "Failure classes by the content of a failed job's log: the first class that matches is its job.failure_class. They apply to the rules of all files. A list is the same as `define`.",
 			schema.Schema{Read: func(*schema.Document, *yaml.Node, string) {}, JSON: s.classesSchema().JSON},
@@ -87,6 +88,19 @@ func (rd *reader) ruleFile() schema.Schema {
 			s.replies = cmp.Or(s.replies, d.language)
 		},
 		JSON: keys.JSON,
+	}
+}
+
+// onOff reads on or off.
+func onOff(to *bool) schema.Schema {
+	text := map[bool]string{true: "on", false: "off"}[*to]
+	words := schema.OneOf(&text, []string{"on", "off"})
+	return schema.Schema{
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			words.Read(f, n, what)
+			*to = text == "on"
+		},
+		JSON: words.JSON,
 	}
 }
 

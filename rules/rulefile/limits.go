@@ -36,6 +36,7 @@ func defaultStorm() rules.Storm {
 type set struct {
 	limits  rules.Limits
 	storm   rules.Storm
+	learns  bool
 	prices  rules.Prices
 	reports []rules.Report
 	classes failureclass.List
@@ -52,7 +53,7 @@ type set struct {
 }
 
 func newSet() *set {
-	return &set{limits: defaultLimits(), storm: defaultStorm(), templates: templates.Set{}, places: map[string]string{}}
+	return &set{limits: defaultLimits(), storm: defaultStorm(), learns: true, templates: templates.Set{}, places: map[string]string{}}
 }
 
 // setDefaults sets the settings that no file sets to their defaults.

@@ -110,6 +110,9 @@ func TestSchemaRefuses(t *testing.T) {
 		"empty duration":          action("retry: {delay: ''}"),
 		"units in a wrong order":  action("retry: {delay: 5m1h}"),
 		"unknown backoff":         action("retry: {backoff: linear}"),
+		"a pass rate of none":     action("retry: {min_pass_rate: 0%}"),
+		"a pass rate of all":      action("retry: {min_pass_rate: 100%}"),
+		"a pass rate as a share":  action("retry: {min_pass_rate: 0.2}"),
 		"not a boolean":           action("cancel: {force: yes}"),
 		"name of a variable":      action("play: {variables: {A-B: c}}"),
 		"name of an input":        action("play: {inputs: {A.B: c}}"),
@@ -140,6 +143,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"receiver named slack":    good + "\nreceivers: [{name: slack, wecom: {url_file: x}}]",
 		"empty mention":           rule("on: job, notify: [{channel: ci, mention: []}]"),
 		"null text":               rule("on: job, notify: [{channel: ci, text: null}]"),
+		"learning as a boolean":   good + "\nlearning: false",
 		"unknown limit":           good + "\nlimits: {per_day: 3}",
 		"no retries at all":       good + "\nlimits: {per_job: 0}",
 		"budget without a time":   good + "\nlimits: {total: 100}",
@@ -289,6 +293,7 @@ func (g *generator) action(verb string, onPipeline bool) any {
 		g.maybe(p, "delay", durations...)
 		g.maybe(p, "backoff", event.BackoffConstant, event.BackoffExponential)
 		g.maybe(p, "max_delay", durations...)
+		g.maybe(p, "min_pass_rate", "5%", "20%", "95%")
 		g.maybe(p, "allow_stale", true, false)
 	case event.VerbPlay:
 		g.maybe(p, "variables", map[string]any{}, map[string]any{"A": "b", "_b1": "{{ pipeline.id }}", "N": 7, "ok": true})

@@ -48,6 +48,16 @@ var parameters = []parameter{
 		unusual: isTrue,
 	},
 	{
+		key: "min_pass_rate", doc: "The share of such retries that must be likely to pass, or none.", verbs: []string{event.VerbRetry},
+		value: inWords(schema.Text, func(text string) string { return text }),
+		of: func(d event.Decision) string {
+			if d.Action.MinPassRate == 0 {
+				return "none"
+			}
+			return event.Percent(d.Action.MinPassRate)
+		},
+	},
+	{
 		key: "variables", doc: "The CI/CD variables that the job gets.",
 		value:   inWords(plainTexts, mappings),
 		of:      func(d event.Decision) string { return mappings(d.Action.Variables) },

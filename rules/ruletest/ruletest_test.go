@@ -231,6 +231,8 @@ func TestExpectedParameters(t *testing.T) {
 	}{
 		{"retry: {jobs: pipeline.jobs, max_attempts: 4}", "max_attempts: 4", "max_attempts: 3", "max_attempts: 4"},
 		{"retry: {jobs: pipeline.jobs, allow_stale: true}", "allow_stale: true", "allow_stale: false", "allow_stale: true"},
+		{"retry: {jobs: pipeline.jobs, min_pass_rate: 7%}", "min_pass_rate: 7%", "min_pass_rate: none", "min_pass_rate: 7%"},
+		{"retry: {jobs: pipeline.jobs}", "min_pass_rate: none", "min_pass_rate: 20%", "min_pass_rate: none"},
 		{"retry: {jobs: pipeline.jobs, delay: 60s}", "delay: 1m", "delay: 2m", "delay: 1m"},
 		{"retry: {jobs: pipeline.jobs}", "class: api", "class: runner", "class: api"},
 		{"retry: {jobs: bridges()}", "max_attempts: 3", "class: api", `class: "api, unknown"`},

@@ -44,6 +44,8 @@ var Families = []Family{
 	{Record, "end:<receiver>:<instance>:<pipeline>:<number>", "actions/notify", untilDone, "a message at the end of a pipeline, to a receiver that can't edit messages"},
 	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
+	{Record, "try:<instance>:<job>", "actions/ledger", untilDone, "a retried run that has ended, to count"},
+	{Record, "pass-rate:<instance>:<job>", "actions/ledger", untilDone, "the message that the retries of a job are skipped from now on, or made again; by the job that showed it"},
 	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision"},
 	{Record, "report:<name>:<time>", "actions/report/periodic", untilDone, "a report that is sent when it is due"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
@@ -100,6 +102,9 @@ var Families = []Family{
 	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
+	{Value, "failed-run:<instance>:<pipeline>:<name>", "actions/ledger", "7d", "the last failed run of a job, by a hash of its name"},
+	{Value, "tries:class:<class>", "actions/ledger", "30d", "how many retries after failures of a class passed, by rule"},
+	{Value, "tries:project:<instance>:<project>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
@@ -228,6 +233,29 @@ func Quiet(receiver, channel string, end time.Time) string {
 // Follow is the id of the record of a check whether a failed retry is retried
 // again.
 func Follow(outcome string) string { return "follow:" + outcome }
+
+// Try is the id of the record of a retried run that has ended, by its job.
+func Try(instance string, job int64) string { return fmt.Sprintf("try:%s:%d", instance, job) }
+
+// PassRateTurn is the id of the record of the message that the retries of a job are skipped
+// from now on, or made again, by the job that showed it.
+func PassRateTurn(instance string, job int64) string {
+	return fmt.Sprintf("pass-rate:%s:%d", instance, job)
+}
+
+// FailedRun is the key of the last failed run of a job in a pipeline; name is a hash of the
+// job's.
+func FailedRun(instance string, pipeline int64, name string) string {
+	return fmt.Sprintf("failed-run:%s:%d:%s", instance, pipeline, name)
+}
+
+// ClassTries is the key of the counts of retries after failures of a class.
+func ClassTries(class string) string { return "tries:class:" + class }
+
+// ProjectTries is the key of the counts of retries in a project.
+func ProjectTries(instance string, project int64) string {
+	return fmt.Sprintf("tries:project:%s:%d", instance, project)
+}
 
 // RequestFollowed is the id of the record of a request that waits for the outcome of its
 // decision.

@@ -1,0 +1,68 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
+)
+
+// TurnKind is the kind of the queue's record that announces that the retries of a job have
+// turned out not to be worth it, or to be so again.
+const TurnKind = "pass_rate"
+
+// Turn is the body of that record. The Event is that of the try that showed it.
+type Turn struct {
+	event.Event
+	Rule   string    `json:"rule"`
+	Class  string    `json:"class"`
+	Low    bool      `json:"low"` // not worth it
+	Recent string    `json:"recent"`
+	At     time.Time `json:"at"`
+}
+
+// turned returns the record that announces that the leaf of the try's job has turned.
+func (t Try) turned(now leaf) ([]store.Record, error) {
+	body, err := json.Marshal(Turn{Event: t.Event, Rule: now.Rule, Class: now.Class, Low: now.Low, Recent: now.Recent, At: now.At})
+	return []store.Record{{ID: keys.PassRateTurn(t.Meta.Instance, t.Job.ID), Kind: TurnKind, Body: body}}, err
+}
+
+// HandleTurn logs a turn, and announces it to those whom the rule notifies.
+func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) error {
+	block, message := "pass_rate_back", "retries of a job are made again: enough of them pass"
+	if t.Low {
+		block, message = "pass_rate_low", "retries of a job are skipped from now on, but for one in 20: too few of them pass"
+	}
+	passed := strings.Count(t.Recent, string(resultPassed))
+	about := append(event.LogAttrs(t.Event), "rule", t.Rule, "class", t.Class)
+	to, errs := l.Rules().Addresses(ctx, t.Rule, t.Event, l.Facts())
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	for _, err := range errs {
+		l.Log.Error("a channel could not be rendered: nobody is told there that the retries of a job have turned", append(about, "error", err)...)
+	}
+	for _, notice := range to {
+		text, err := mrkdwn.Style.In(notice.Language).Say(block, struct {
+			Rule, Class, Job, Project string
+			Tries, Passed             int
+		}{mrkdwn.Code(t.Rule), mrkdwn.Code(t.Class), mrkdwn.Link(t.Job.URL, t.Job.Name), mrkdwn.Escape(t.Project.Path), len(t.Recent), passed})
+		if err != nil {
+			return err
+		}
+		if err := l.Announcer.Announce(ctx, lease.ID(), notice.Address, text, t.At, about...); err != nil {
+			return err
+		}
+	}
+	if err := lease.Done(ctx); err != nil {
+		return err
+	}
+	l.Log.Warn(message, append(about, "reason", tally(t.Recent))...)
+	return nil
+}

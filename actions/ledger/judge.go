@@ -1,0 +1,71 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+// probeEvery is how many retries that are not worth it there are for one that is made all
+// the same.
+const probeEvery = 20
+
+// Verdict is what the ledger says of a retry.
+type Verdict struct {
+	Low    bool   // it is not worth it
+	Probe  bool   // but is made all the same
+	Reason string // for people; "" unless Low
+}
+
+// Judge returns whether a retry is worth it. Nothing speaks against one whose rule has no
+// `min_pass_rate`, or of which too little is known, or if `learning` is off.
+func (l *Ledger) Judge(ctx context.Context, d event.Decision) (Verdict, error) {
+	rate := d.Action.MinPassRate
+	if rate <= 0 || d.Rule == "" || !l.Rules().Learns() {
+		return Verdict{}, nil
+	}
+	of := label{d.Rule, classOf(d.Job.FailureClass), d.Job.Name}
+	s, err := l.load(ctx, d.Event, of.Class)
+	if err != nil {
+		return Verdict{}, err
+	}
+	return s.judge(of, d.Key, rate, l.Now()), nil
+}
+
+// judge returns whether a retry is worth it: the decision of a key, of a label, at a time. It
+// is as long as people were not told otherwise.
+func (s statistics) judge(of label, key string, rate float64, now time.Time) Verdict {
+	known := s.project.find(of)
+	if known == nil || !known.Low {
+		return Verdict{}
+	}
+	est := s.estimate(of, now)
+	if !est.low(rate, true) {
+		return Verdict{}
+	}
+	return Verdict{Low: true, Probe: probes(key), Reason: fmt.Sprintf(
+		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tally(est.recent), event.Percent(rate), percent(est.atLeast(rate)))}
+}
+
+// learn adds a try of a label, whose rule wants a rate of them to pass (0: any). It returns
+// the label's leaf and, of a rule, whether its retries have turned.
+func (s *statistics) learn(of label, passed bool, rate float64, now time.Time) (own leaf, turned bool) {
+	l := s.project.add(of, passed, now, memory(rate))
+	s.class.add(label{Rule: of.Rule, Class: of.Class}, passed, now, 0)
+	if of.Rule != "" {
+		low := s.estimate(of, now).low(rate, l.Low)
+		turned, l.Low = low != l.Low, low
+	}
+	return *l, turned
+}
+
+// probes reports whether the decision of a key is a probe: the same after a crash and on
+// every replica.
+func probes(key string) bool {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("probe:" + key)) // never fails
+	return h.Sum64()%probeEvery == 0
+}

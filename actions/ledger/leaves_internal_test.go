@@ -1,0 +1,157 @@
+package ledger
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// Values that can't be true are refused as a whole.
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	const good = `{"rule":"r","class":"runner","job":"rspec","failed":13,"at":"2026-11-30T11:00:00Z","recent":"FFFFFFFFFFFFF"}`
+	for _, c := range []struct{ name, value, says string }{
+		{"good", `[` + good + `]`, ""},
+		{"a clock that is ahead", `[` + strings.Replace(good, "T11", "T12", 1) + `]`, ""},
+		{"truncated", `[` + good, "unexpected end"},
+		{"not leaves", `{"a":1}`, "cannot unmarshal"},
+		{"not a number", `[` + strings.Replace(good, "13", "NaN", 1) + `]`, "invalid character"},
+		{"infinite", `[` + strings.Replace(good, "13", "1e999", 1) + `]`, "cannot unmarshal"},
+		{"negative", `[` + strings.Replace(good, "13", "-13", 1) + `]`, "there can't be -13 tries"},
+		{"huge", `[` + strings.Replace(good, "13", "1e300", 1) + `]`, "there can't be 1e+300 tries"},
+		{"in the future", `[` + strings.Replace(good, "2026", "2062", 1) + `]`, "2062-11-30T11:00:00Z is in the future"},
+		{"other results", `[` + strings.Replace(good, "FFF", "FxF", 1) + `]`, "results"},
+		{"too many results", `[` + strings.Replace(good, "FFF", strings.Repeat("F", 30), 1) + `]`, "results"},
+		{"too many leaves", `[` + good + strings.Repeat(","+good, maxLeaves) + `]`, "too long"},
+		{"too long", strings.Repeat(" ", maxValue+1), "too long"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			all, err := decode([]byte(c.value), noon)
+			if got := fmt.Sprint(err); c.says != "" && !strings.Contains(got, c.says) || c.says == "" && err != nil {
+				t.Errorf("%v, want %q", err, c.says)
+			}
+			if (len(all) > 0) != (c.says == "") {
+				t.Errorf("%d leaves with %v", len(all), err)
+			}
+		})
+	}
+}
+
+// The lightest leaves are folded into that of the other jobs of their class: a value is
+// bounded, and loses no try.
+func TestFold(t *testing.T) {
+	t.Parallel()
+	var all leaves
+	for range 20 {
+		all.add(label{"r", "runner", "rspec"}, true, noon, 60)
+	}
+	const tail = 1000
+	for n := range tail {
+		all.add(label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)}, false, noon, 60)
+		if len(all) > maxLeaves {
+			t.Fatalf("%d leaves", len(all))
+		}
+	}
+	if rspec := all.find(label{"r", "runner", "rspec"}); rspec == nil || rspec.Passed != 20 {
+		t.Errorf("the heaviest leaf is %+v", rspec)
+	}
+	if all.find(label{"r", "stuck", fmt.Sprint("generated ", tail-1)}) == nil {
+		t.Error("the newest leaf is missing")
+	}
+	sum := all.sum("runner", noon).plus(all.sum("stuck", noon))
+	if sum.Passed != 20 || sum.Failed != tail {
+		t.Errorf("in all %+v, want 20 passed and %d failed", sum, tail)
+	}
+	for n := range 2 * maxLeaves { // so that only leaves of other jobs are left to fold
+		all.add(label{"", fmt.Sprint("class ", n), ""}, false, noon.Add(time.Duration(n)*time.Second), 60)
+	}
+	if len(all) > maxLeaves {
+		t.Errorf("%d leaves", len(all))
+	}
+}
+
+// Counts lose half their weight in two weeks, and a leaf remembers as many as it is to.
+func TestWeight(t *testing.T) {
+	t.Parallel()
+	of := label{"r", "runner", "rspec"}
+	var all leaves
+	for range 200 {
+		all.add(of, false, noon, 60)
+	}
+	if got := all.of(of, noon).weight(); math.Abs(got-60) > 1e-9 {
+		t.Errorf("200 tries have the weight %v, want %d", got, 60)
+	}
+	if got := all.of(of, noon.Add(halfLife)).weight(); math.Abs(got-60/2) > 1e-9 {
+		t.Errorf("after two weeks they have the weight %v, want %d", got, 60/2)
+	}
+	if got := all.of(of, noon.Add(-time.Hour)).weight(); got != 60 && math.Abs(got-60) > 1e-9 {
+		t.Errorf("by a clock that is behind they have the weight %v, want %d", got, 60)
+	}
+	if got := len(all.find(of).Recent); got != maxRecent {
+		t.Errorf("%d results, want %d", got, maxRecent)
+	}
+}
+
+// How many tries without a pass it takes to stop, by what else is known.
+func TestParents(t *testing.T) {
+	t.Parallel()
+	of := label{"r", "runner", "rspec"}
+	add := func(s *statistics, to label, tries int, passed bool) {
+		for range tries {
+			s.learn(to, passed, 0, noon)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		known func(s *statistics)
+		tries int
+	}{
+		{"nothing else", func(*statistics) {}, 13},
+		{"another class", func(s *statistics) { add(s, label{"r", "stuck", "rspec"}, 500, false) }, 13},
+		{"the rule's other jobs never pass", func(s *statistics) { add(s, label{"r", "runner", "lint"}, 500, false) }, 8},
+		{"the rule's other jobs always pass", func(s *statistics) { add(s, label{"r", "runner", "lint"}, 500, true) }, 20},
+		{"other rules' never pass", func(s *statistics) { add(s, label{"another", "runner", "rspec"}, 500, false) }, 8},
+		{"those of others never pass", func(s *statistics) { add(s, label{"", "runner", "rspec"}, 500, false) }, 8},
+		{"those of others always pass", func(s *statistics) { add(s, label{"", "runner", "rspec"}, 500, true) }, 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var s statistics
+			c.known(&s)
+			for n := 1; n <= 100; n++ {
+				own, turned := s.learn(of, false, 0.2, noon)
+				if turned != (own.Low && n == c.tries) {
+					t.Errorf("after %d tries: low %t, turned %t", n, own.Low, turned)
+				}
+				if own.Low {
+					if n != c.tries {
+						t.Errorf("stopped after %d tries, want %d", n, c.tries)
+					}
+					return
+				}
+			}
+			t.Error("not stopped after 100 tries")
+		})
+	}
+}
+
+// One in 20 retries is a probe, whichever keys the decisions have.
+func TestProbes(t *testing.T) {
+	t.Parallel()
+	for _, step := range []int{1, 2, 7, 1000} {
+		n := 0
+		for i := range 20_000 {
+			if probes(fmt.Sprintf("retry:https://gitlab.example.com:7:%d:failed", 1_000_000+i*step)) {
+				n++
+			}
+		}
+		if n < 900 || n > 1100 {
+			t.Errorf("%d probes of 20,000 with ids in steps of %d, want about 1,000", n, step)
+		}
+	}
+}

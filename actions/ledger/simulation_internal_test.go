@@ -1,0 +1,118 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/pipesteward/pipesteward/store/storetest/await"
+)
+
+// The simulated runs: a job that fails every 2 hours by day and night, for 60 days, so that
+// 720 retries are decided on in each run.
+const (
+	simulatedRuns    = 1000
+	simulatedRetries = 720
+	simulatedEvery   = 2 * time.Hour
+)
+
+// simulated is the ledger of one job whose retries pass with a rate that only the test knows.
+type simulated struct {
+	statistics
+	label
+	random *rand.Rand
+	now    time.Time
+	failed int // runs that failed so far
+
+	tries, probes int
+}
+
+func simulate(seed uint64) *simulated {
+	return &simulated{label: label{"r", "runner", "rspec"}, random: rand.New(rand.NewChaCha8(sha256.Sum256(fmt.Append(nil, seed)))), now: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}
+}
+
+// fail has the job fail once, and retries it unless that is not worth it.
+func (s *simulated) fail(passes float64) (skipped bool) {
+	s.failed++
+	s.now = s.now.Add(simulatedEvery)
+	v := s.judge(s.label, fmt.Sprintf("retry:https://gitlab.example.com:7:%d:failed", 10_000+3*s.failed), 0.2, s.now)
+	if v.Low && !v.Probe {
+		return true
+	}
+	if v.Probe {
+		s.probes++
+	}
+	s.tries++
+	s.learn(s.label, s.random.Float64() < passes, 0.2, s.now)
+	return false
+}
+
+// runs simulates runs with a rate, and returns after how many tries each stopped first; those
+// that did not are missing.
+func runs(passes float64) (stoppedAfter []int) {
+	for seed := range simulatedRuns {
+		s := simulate(uint64(seed))
+		for range simulatedRetries {
+			if s.fail(passes) {
+				stoppedAfter = append(stoppedAfter, s.tries)
+				break
+			}
+		}
+	}
+	slices.Sort(stoppedAfter)
+	return stoppedAfter
+}
+
+// Retries that hardly pass are soon stopped, and no others.
+func TestSimulatedRates(t *testing.T) {
+	await.Long(t, "it simulates months of retries")
+	t.Parallel()
+	hopeless := runs(0.02)
+	if len(hopeless) != simulatedRuns {
+		t.Errorf("of %d runs at 2 %%, %d stopped: want all", simulatedRuns, len(hopeless))
+	}
+	if median := hopeless[len(hopeless)/2]; median != 13 {
+		t.Errorf("at 2 %%, the median of the tries before the stop is %d, want 13", median)
+	}
+	t.Logf("2 %%: from %d to %d tries", hopeless[0], hopeless[len(hopeless)-1])
+	if wrong := len(runs(0.3)); wrong >= simulatedRuns*2/100 {
+		t.Errorf("of %d runs at 30 %%, %d stopped: want under 2 %%", simulatedRuns, wrong)
+	} else {
+		t.Logf("30 %%: %d of %d stopped", wrong, simulatedRuns)
+	}
+	if wrong := runs(0.5); len(wrong) > 0 {
+		t.Errorf("of %d runs at 50 %%, %d stopped, after %v tries: want none", simulatedRuns, len(wrong), wrong)
+	}
+}
+
+// A job whose retries pass again comes back within 40 probes, however long it was stopped.
+func TestSimulatedChange(t *testing.T) {
+	await.Long(t, "it simulates months of retries")
+	t.Parallel()
+	for _, stopped := range []int{50, 500, 2000} {
+		for _, after := range []float64{0.5, 0.8, 1} {
+			most := 0
+			for seed := range simulatedRuns / 10 {
+				s := simulate(uint64(seed))
+				for range stopped {
+					s.fail(0.02)
+				}
+				s.probes = 0
+				for range 100_000 {
+					s.fail(after)
+					if own := s.project.find(s.label); !own.Low {
+						break
+					}
+				}
+				most = max(most, s.probes)
+			}
+			t.Logf("%d failures at 2 %%, then %.0f %%: back after %d probes at most", stopped, 100*after, most)
+			if most > 40 {
+				t.Errorf("%d failures at 2 %%, then %.0f %%: back after %d probes at most, want 40", stopped, 100*after, most)
+			}
+		}
+	}
+}

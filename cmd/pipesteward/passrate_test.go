@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules/event"
+)
+
+const passRateRules = `
+version: 1
+defaults: {channel: "#ci"}
+storm: {failures: 10000}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure")
+    actions: [retry: {max_attempts: 2, allow_stale: true, min_pass_rate: 20%}]
+    notify: [{when: [failed]}]
+`
+
+// A job whose retries never pass is not retried any more, as `why` says, also after a
+// restart.
+func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", passRateRules)
+	p := env.run()
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	// fail has the job fail, and its retry, too; it returns the job and what came of it.
+	fail := func() (gitlabtest.Job, event.Outcome) {
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		job := env.gitlab.Latest(pipeline.ID, "rspec")
+		env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
+		p.post(env.gitlab.JobHookBody(job.ID))
+		p.workedOff()
+		outcome := p.outcomeOf(job.ID)
+		if again := env.gitlab.Latest(pipeline.ID, "rspec"); again.ID != job.ID {
+			env.gitlab.Finish(again.ID, "failed", "stuck_or_timeout_failure")
+			p.post(env.gitlab.JobHookBody(again.ID))
+			p.workedOff()
+		}
+		return job, outcome
+	}
+	// skipped has the job fail until a retry is skipped: one in 20 is a probe.
+	skipped := func() (job gitlabtest.Job, probes int) {
+		for ; ; probes++ {
+			job, outcome := fail()
+			if outcome.Result == event.ResultSkipped {
+				return job, probes
+			}
+			if probes == 20 || !strings.Contains(outcome.Reason, "a probe: of the last ") {
+				t.Fatalf("the retry is %s (%s), want skipped", outcome.Result, outcome.Reason)
+			}
+		}
+	}
+	for n := range 13 {
+		if _, outcome := fail(); outcome.Result != event.ResultDone {
+			t.Fatalf("retry %d is %s (%s), want done", n+1, outcome.Result, outcome.Reason)
+		}
+	}
+	job, probes := skipped()
+	says := fmt.Sprintf("of the last %d such retries none passed: that 20%% or more pass (`min_pass_rate`) has a probability of ", 13+probes)
+	wantSaid := func(job gitlabtest.Job, says string) {
+		t.Helper()
+		page := fmt.Sprintf("%s/platform/shop/-/jobs/%d", env.gitlab.URL(), job.ID)
+		code, out, errs := p.why(page)
+		if said := strings.Join(strings.Fields(out), " "); code != 0 || !strings.Contains(said, says) {
+			t.Errorf("why exits with %d and does not say %q:\n%s%s", code, says, out, errs)
+		}
+	}
+	wantSaid(job, says)
+	_, metrics := p.get("/metrics")
+	if line := fmt.Sprintf(`pipesteward_retries_total{class="stuck",result="failed",rule="retry-stuck"} %d`, 13+probes); !strings.Contains(metrics, line+"\n") {
+		t.Errorf("/metrics lacks %s", line)
+	}
+	if !strings.Contains(metrics, `pipesteward_retry_minutes_total{class="stuck",result="failed",rule="retry-stuck"} `) {
+		t.Error("/metrics lacks the minutes")
+	}
+	told := 0
+	for _, post := range env.slack.Posts() {
+		if strings.Contains(post.Plain(), "in platform/shop are skipped from now on: of the last 13 retries") {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("people were told %d times, want once", told)
+	}
+
+	p.cancel()
+	p.ended <- <-p.ended
+	p = env.run("--store", "bolt:"+filepath.Join(env.dir, "pipesteward.db"))
+	job, more := skipped()
+	wantSaid(job, fmt.Sprintf("of the last %d such retries none passed", min(13+probes+more, 20)))
+}
+
+// outcomeOf returns what came of the decision on a job.
+func (p *program) outcomeOf(job int64) event.Outcome {
+	p.Helper()
+	for _, o := range p.outcomes() {
+		if o.Job.ID == job && (o.Result == event.ResultDone || o.Result == event.ResultSkipped) {
+			return o
+		}
+	}
+	p.Fatalf("nothing came of job %d", job)
+	return event.Outcome{}
+}
