@@ -37,7 +37,7 @@ func Text(r Report) string {
 		add("Nobody ran %s again: what a retry would have done there is not known.", humanize.Comma(int64(t.Untried))+" of them")
 	}
 	if t.Saved > 0 {
-		add("Saved: %s of waiting, in %s that passed when they were run again later than the rule would have (median %s). This assumes that a retry at the rule's time would have ended like the later one, and it counts around the clock.",
+		add("Saved: %s of waiting, in %s that passed when run again, later than the rule would have done it (median %s). This assumes that a retry at the rule's time would have ended like the later one, and it counts around the clock.",
 			seconds(t.SavedSeconds), count(t.Saved, "run"), seconds(t.MedianWait))
 	}
 	if t.Would > 0 && t.Rate != nil {

@@ -105,7 +105,10 @@ func (r Reader) Pipelines(ctx context.Context, project gitlab.Project, from time
 		if page.Jobs > 0 {
 			read(page.Oldest, all.jobs)
 		}
-		at, cursor = page.Last, page.Next
+		if at == 0 || page.Last < at { // by offset, jobs that are new since shift the pages
+			at = page.Last
+		}
+		cursor = page.Next
 		if cursor == "" || page.Oldest.Before(from) {
 			return all.pipelines(from), nil
 		}
