@@ -188,7 +188,7 @@ func reckoned(p *past) backtest.Retries {
 			made := false
 			switch {
 			case next != nil && next.CreatedAt.Sub(run.FinishedAt) <= wait:
-				sums.Held["retried before its turn"]++
+				sums.Held["already run again"]++
 			case run.Attempt >= 3:
 				sums.Held["attempts used up"]++
 				continue

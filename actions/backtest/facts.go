@@ -2,13 +2,13 @@ package backtest
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"slices"
 	"sort"
 
 	"github.com/pipesteward/pipesteward/actions/backtest/history"
 	"github.com/pipesteward/pipesteward/actions/facts"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/gitlab/outdated"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
@@ -21,7 +21,8 @@ type Logs interface {
 
 var _ Logs = history.Reader{}
 
-// unknownError says that a function of expressions has no value in a backtest.
+// unknownError says that a function of expressions has no value in a backtest. Its text names no
+// job, so that equal ones can be counted.
 type unknownError struct{ function, reason string }
 
 func (e *unknownError) Error() string {
@@ -57,7 +58,7 @@ func (f asOf) Log(ctx context.Context, e event.Event) (string, error) {
 	case err != nil && (ctx.Err() != nil || event.Transient(err)):
 		return "", err
 	case err != nil:
-		return "", &unknownError{logFunction, err.Error()}
+		return "", &unknownError{logFunction, apierror.Words(err)}
 	case text == "" && !e.Job.StartedAt.IsZero():
 		return "", &unknownError{logFunction, "the log is gone"}
 	}
@@ -97,7 +98,7 @@ func (f asOf) Details(_ context.Context, e event.Event) (event.Details, error) {
 			}
 		}
 	}
-	return event.Details{}, &unknownError{"details()", fmt.Sprintf("job %d was not read", e.Job.ID)}
+	return event.Details{}, &unknownError{"details()", "the job was not read"}
 }
 
 // MergeRequestDetails implements expression.Facts: zero for pipelines that are of none.
@@ -132,7 +133,7 @@ var _ outdated.Pipelines = pipelinesAt{}
 func (t pipelinesAt) Pipeline(_ context.Context, _, pipeline int64) (event.Pipeline, error) {
 	p := t.pipelines[pipeline]
 	if p == nil {
-		return event.Pipeline{}, &unknownError{"superseded()", fmt.Sprintf("pipeline %d was not read", pipeline)}
+		return event.Pipeline{}, &unknownError{"superseded()", "a pipeline was not read"}
 	}
 	return p.Pipeline.Pipeline, nil
 }

@@ -15,7 +15,7 @@ const (
 	HeldAttempts = "attempts used up"
 	HeldHopeless = "no retry mends the reason"
 	HeldOutdated = "pipeline outdated"
-	HeldBefore   = "retried before its turn"   // by GitLab, a person or another program
+	HeldBefore   = "already run again"         // by GitLab, a person or another program
 	HeldNotDone  = "not failed any more"       // the rule names a job that had not failed
 	HeldUnknown  = "whether outdated: unknown" // the pipelines of its ref are not known
 )

@@ -83,9 +83,10 @@ type Retries struct {
 
 // Uncaught are the failed runs that no rule acts on or stops at.
 type Uncaught struct {
-	Failures int     `json:"failures"`
-	LogsRead int     `json:"logs_read"` // of them; the others have no line
-	Groups   []Group `json:"groups"`    // the largest first
+	Failures int            `json:"failures"`
+	LogsRead int            `json:"logs_read"` // of them; the others have no line
+	Classes  map[string]int `json:"classes"`
+	Groups   []Group        `json:"groups"` // the largest first
 }
 
 // Group are failures of one class with the same line in their logs.

@@ -127,11 +127,22 @@ func (s *sums) result(r result) {
 		s.byRule[a.rule].Actions[a.verb] += n
 	}
 	for _, f := range r.unknown {
-		s.byRule[f.rule].Unknown[f.why]++
+		addReason(s.byRule[f.rule].Unknown, f.why)
 	}
 	for _, f := range r.errors {
-		s.byRule[f.rule].Errors[f.why]++
+		addReason(s.byRule[f.rule].Errors, f.why)
 	}
+}
+
+// maxReasons is how many reasons why a rule could not be evaluated are told apart: texts of
+// errors may have values in them.
+const maxReasons = 20
+
+func addReason(counts map[string]int, why string) {
+	if _, known := counts[why]; !known && len(counts) >= maxReasons {
+		why = "other reasons"
+	}
+	counts[why]++
 }
 
 // retry adds a retry that rules request.

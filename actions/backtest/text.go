@@ -51,7 +51,11 @@ func Text(r Report) string {
 		add("GitLab does not tell how long %s took.", count(t.UnknownTime, "new run"))
 	}
 	u := r.Uncaught
-	add("No rule acts on %s.", count(u.Failures, "failed run"))
+	if u.Failures == 0 {
+		add("Rules act on all failed runs.")
+	} else {
+		add("No rule acts on %s; by class: %s.", count(u.Failures, "failed run"), countsText(u.Classes))
+	}
 	if u.LogsRead < u.Failures {
 		add("The logs of %s of these were read.", humanize.Comma(int64(u.LogsRead)))
 	}
@@ -87,18 +91,17 @@ func RateText(r Retries) string {
 
 // HeldText lists the retries that would not have been made by the reason; "" for none.
 func HeldText(r Retries) string {
-	var parts []string
-	for _, why := range sortedByCount(r.Held) {
-		parts = append(parts, fmt.Sprintf("%d %s", r.Held[why], why))
-	}
-	return strings.Join(parts, ", ")
+	return countsText(r.Held)
 }
 
-// ActionsText lists the actions of a rule other than retries by their number; "" for none.
-func ActionsText(r RuleReport) string {
+// ActionsText lists the actions that a rule requested by their number; "" for none.
+func ActionsText(r RuleReport) string { return strings.ReplaceAll(countsText(r.Actions), "_", " ") }
+
+// countsText lists counts, the highest first, as in: 12 retry, 2 play.
+func countsText(counts map[string]int) string {
 	var parts []string
-	for _, verb := range sortedByCount(r.Actions) {
-		parts = append(parts, fmt.Sprintf("%d %s", r.Actions[verb], strings.ReplaceAll(verb, "_", " ")))
+	for _, what := range sortedByCount(counts) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[what], what))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -47,6 +47,9 @@ type unplaced struct {
 func newTimeline(project gitlab.Project, pipelines []*history.Pipeline, read time.Time) *timeline {
 	t := &timeline{project: project.Project, pipelines: map[int64]*past{}, refs: map[string][]*past{}}
 	for _, p := range pipelines {
+		if p.CreatedAt.IsZero() { // older servers do not tell it
+			p.CreatedAt = slices.MinFunc(p.Runs, func(a, b history.Run) int { return a.CreatedAt.Compare(b.CreatedAt) }).CreatedAt
+		}
 		one := &past{Pipeline: p, whole: !p.CreatedAt.Before(read), runs: map[string][]*history.Run{}}
 		for i := range p.Runs {
 			run := &p.Runs[i]

@@ -54,7 +54,7 @@ func (b *Backtest) uncaught(ctx context.Context, inForce *rules.Rules, s *sums) 
 	}
 	type key struct{ class, reason, line string }
 	groups := map[key]*Group{}
-	all := Uncaught{Failures: len(s.uncaught)}
+	all := Uncaught{Failures: len(s.uncaught), Classes: map[string]int{}}
 	for i, f := range s.uncaught { // the newest first
 		if results[i].read {
 			all.LogsRead++
@@ -65,6 +65,7 @@ func (b *Backtest) uncaught(ctx context.Context, inForce *rules.Rules, s *sums) 
 			g = &Group{Class: k.class, Reason: k.reason, Line: k.line, Last: f.at, URL: f.run.URL}
 			groups[k] = g
 		}
+		all.Classes[k.class]++
 		g.Count, g.First = g.Count+1, f.at
 		if len(g.Jobs) < maxJobs && !slices.Contains(g.Jobs, f.run.Name) {
 			g.Jobs = append(g.Jobs, f.run.Name)

@@ -243,8 +243,14 @@ func (p *backtestProgress) read(project string, from, back time.Time) {
 	p.done("hours of", min(hours(back), hours(from)), hours(from), project)
 }
 
-// evaluated shows that rules were evaluated on events, or that failures were grouped.
-func (p *backtestProgress) evaluated(what string, done, of int) { p.done(what, done, of, "") }
+// evaluated shows that rules were evaluated on events, or that logs were read.
+func (p *backtestProgress) evaluated(what string, done, of int) {
+	if what == "events" {
+		p.done("rules over", done, of, what)
+		return
+	}
+	p.done("logs of", done, of, "failures")
+}
 
 func (p *backtestProgress) done(what string, done, of int, name string) {
 	p.mu.Lock()

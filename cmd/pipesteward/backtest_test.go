@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -78,11 +79,16 @@ func (p *pastGitLab) again(job int64, after time.Duration) {
 func (p *pastGitLab) backtest(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	p.Helper()
 	var out, errs bytes.Buffer
-	code = run(ctx, append([]string{
+	code = run(ctx, p.args(args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// args returns the command line with the arguments that every test needs, and then the others.
+func (p *pastGitLab) args(more ...string) []string {
+	return append([]string{
 		"pipesteward", "backtest", "--rules", filepath.Join(p.dir, "rules.yaml"), "--cache", filepath.Join(p.dir, "cache"),
 		"--gitlab-url", p.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "1000000/1m",
-	}, args...), &out, &errs)
-	return code, out.String(), errs.String()
+	}, more...)
 }
 
 // week plays a week in the past: five failed runs, of which four were run again.
@@ -137,7 +143,7 @@ func TestBacktest(t *testing.T) {
 		"Nobody ran 1 of them again",
 		"Saved: 1h3m of waiting, in 2 runs", "This assumes that a retry at the rule's time would have ended like the later one",
 		"Wasted: 3m of runner time", "and about 1m for what nobody ran again",
-		"No rule acts on 1 failed run.",
+		"No rule acts on 1 failed run; by class: 1 script.",
 		"Rule nightly was not evaluated", "Rule hangs was not evaluated",
 		"│ retry-stuck │ 3 │ 3 │ 1 of 2 (50 %, 9-91 %) │ 58m5", "│ retry-full-disk │ 1 │ 1 │ 1 of 1 (100 %, 21-100 %) │ 4m55s │ 0s │ 1 retry │", "│ red │ 4 │ │ │ │ │ 4 notify │",
 		"│ 1 │ script (script_failure) │ │ lint │ lint.go:N: undefined: frobnicate │")
@@ -189,7 +195,7 @@ rules:
 	if code != 0 {
 		t.Fatalf("exit status %d\n%s", code, stderr)
 	}
-	p.said(stdout, "Each figure: with", "rules.yaml → with", "The rules would have made 4 retries.", "No rule acts on 1 failed run. The logs of 0 of these were read.",
+	p.said(stdout, "Each figure: with", "rules.yaml → with", "The rules would have made 4 retries.", "No rule acts on 1 failed run; by class: 1 stuck. The logs of 0 of these were read.",
 		"│ retry-stuck │ 3 → 2 │ 3 → 2 │ 1 of 2 (50 %, 9-91 %) → 0 of 1 (0 %, 0-79 %) │", "│ retry-full-disk │ 1 → - │", "│ retry-all │ - → 2 │")
 	listed := p.gitlab.Count("GET", "/jobs")
 	code, stdout, _ = p.backtest(t.Context(), "--project", "platform/shop", "--compare", other, "--json")
@@ -215,6 +221,11 @@ rules:
 // same result as one that was not.
 func TestBacktestGoesOn(t *testing.T) {
 	t.Parallel()
+	t.Run("after Ctrl-C", func(t *testing.T) { backtestGoesOn(t, false) })
+	t.Run("after kill -9", func(t *testing.T) { backtestGoesOn(t, true) })
+}
+
+func backtestGoesOn(t *testing.T, killed bool) {
 	p := newPast(t, backtestRules)
 	shop := p.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	const jobs, each = 1000, 100
@@ -227,16 +238,31 @@ func TestBacktestGoesOn(t *testing.T) {
 		}
 		return j
 	}})
-	ctx, kill := context.WithCancel(t.Context())
-	defer kill()
 	p.gitlab.Fail(gitlabtest.Fault{Path: "/jobs", Skip: 4, Times: -1, Until: make(chan struct{})})
-	go func() {
-		await.Until(t, "four pages are read", func() bool { return p.gitlab.Count("GET", "/jobs") > 4 || ctx.Err() != nil })
-		kill()
-	}()
-	code, stdout, stderr := p.backtest(ctx, "--project", "platform/shop", "--json")
-	if code != 1 || stdout != "" || !strings.Contains(stderr, "stopped: what was read is kept, and the same command goes on from there") {
-		t.Fatalf("exit status %d: %s%s", code, stdout, stderr)
+	fourPages := func() {
+		await.Until(t, "four pages are read", func() bool { return p.gitlab.Count("GET", "/jobs") > 4 })
+	}
+	if killed {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], p.args("--project", "platform/shop", "--json")[1:]...)
+		cmd.Env = append(os.Environ(), asProgram+"=1")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		fourPages()
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed
+	} else {
+		ctx, interrupt := context.WithCancel(t.Context())
+		go func() {
+			fourPages()
+			interrupt()
+		}()
+		code, stdout, stderr := p.backtest(ctx, "--project", "platform/shop", "--json")
+		if code != 1 || stdout != "" || !strings.Contains(stderr, "stopped: what was read is kept, and the same command goes on from there") {
+			t.Fatalf("exit status %d: %s%s", code, stdout, stderr)
+		}
 	}
 	p.gitlab.ClearFaults()
 	before := p.gitlab.Count("GET", "/jobs")
