@@ -85,13 +85,12 @@ type Reply struct {
 
 // Target is what a request of a person is about, as far as rights depend on it.
 type Target struct {
-	Project     int64  // 0: no single one
-	Ref         string // of the pipeline
-	Tag         bool   // the Ref is a tag
-	Environment string // that the job deploys to
-	Tier        string // of the environment, such as production; "": not known
-	// NoEnvironment is set if the job is known to deploy to none. Without it and an
-	// Environment, it may deploy to any: GitLab's API does not tell that.
-	NoEnvironment bool
-	Owner         int64 // the id in GitLab of the user who started the job; 0: not known
+	Project      int64               // 0: no single one
+	Ref          string              // of the pipeline
+	Tag          bool                // the Ref is a tag
+	Environments []event.Environment // that its jobs deploy to; the Tier of one is "" if it is not known
+	// AllEnvironments is set if its jobs are known to deploy to no others. Without it, they
+	// may deploy to any: GitLab's API does not tell that.
+	AllEnvironments bool
+	Owner           int64 // the id in GitLab of the user who started the job; 0: not known
 }

@@ -117,6 +117,8 @@ func (x *exam) uses(need string) bool {
 	switch need {
 	case permissions.EnsureHooks:
 		return true
+	case permissions.Buttons:
+		return x.SlackApp.isOn()
 	case permissions.MergeRequestDetails:
 		return x.Rules == nil || x.Rules.Requests(need)
 	case permissions.Note:

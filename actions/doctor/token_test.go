@@ -125,3 +125,39 @@ func TestFineGrainedToEnsureHooks(t *testing.T) {
 	r.gitlab.SetAccessToken(gitlabtest.AccessToken{Grants: everything("update_webhook")})
 	r.wants(r.run(), "token-scopes", doctor.Problem, []string{`lacks a permission: "Webhook: Update" (hooks ensure)`})
 }
+
+// Where people press buttons in Slack, it is found out who they are in GitLab, and what they
+// may do there.
+func TestFineGrainedForButtons(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		spoil    func(r *rig)
+		severity doctor.Severity
+		says     []string
+	}{
+		{"no buttons", nil, doctor.OK, []string{"with the permissions that the rules need"}},
+		{"buttons", buttons(doctor.SlackApp{Signed: true}), doctor.Warning, []string{
+			`lacks permissions: `, `"Protected Environment: Read" (buttons in Slack, for protected environments of projects and groups)`,
+			`"User: Read, of the instance" (buttons in Slack, to find people by e-mail)`, `"Member: Read" (buttons in Slack, for the roles of people in projects and groups)`,
+		}},
+		{"buttons with all permissions", func(r *rig) {
+			buttons(doctor.SlackApp{Signed: true})(r)
+			r.gitlab.SetAccessToken(gitlabtest.AccessToken{Grants: append(everything(),
+				gitlabtest.Grant{Access: "instance", Permissions: []string{"read_user"}},
+				gitlabtest.Grant{Access: "all_memberships", Permissions: []string{"read_member", "read_protected_environment"}},
+			)})
+		}, doctor.OK, []string{"with the permissions that the rules need"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, gitlabtest.Options{Version: "19.4.0"})
+			r.gitlab.SetAccessToken(gitlabtest.AccessToken{Grants: everything()})
+			r.rules(ruleFile)
+			if tt.spoil != nil {
+				tt.spoil(r)
+			}
+			r.wants(r.run(), "token-scopes", tt.severity, tt.says)
+		})
+	}
+}

@@ -26,7 +26,11 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if b.Job != 0 && b.Job != o.Job.ID {
 		o.Job = anotherRun(*o, b.Job)
 	}
-	refusal, err := h.may(ctx, r, chatops.TargetOf(o.Event), b.Does)
+	on, err := h.targetOf(ctx, o.Event, ofPipeline(b, *o), b.Does)
+	if err != nil {
+		return answer{}, err
+	}
+	refusal, err := h.may(ctx, r, on, b.Does)
 	if err != nil || refusal != "" {
 		return say(refusal), err
 	}

@@ -44,12 +44,15 @@ const (
 	pauseWords = "all | project GLOB | rule NAME"
 )
 
-// command does what a command says.
+// wantsHelp reports whether a request is the command help, or one without a word.
+func wantsHelp(r chatops.Request) bool {
+	words := strings.Fields(r.Command)
+	return r.Button == nil && (len(words) == 0 || strings.EqualFold(words[0], "help"))
+}
+
+// command does what a command of one word at least says.
 func (h *Handler) command(ctx context.Context, r chatops.Request) (answer, error) {
 	words := strings.Fields(r.Command)
-	if len(words) == 0 {
-		words = []string{"help"}
-	}
 	var known []string
 	for _, c := range h.commands() {
 		if strings.EqualFold(c.name, words[0]) {
@@ -137,7 +140,11 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	case err != nil:
 		return answer{}, err
 	}
-	refusal, hidden, err := h.mayIfSeen(ctx, r, chatops.TargetOf(e), chatops.ButtonRetry)
+	on, err := h.targetOf(ctx, e, page.Job == 0, chatops.ButtonRetry)
+	if err != nil {
+		return answer{}, err
+	}
+	refusal, hidden, err := h.mayIfSeen(ctx, r, on, chatops.ButtonRetry)
 	switch {
 	case err != nil:
 		return answer{}, err

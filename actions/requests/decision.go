@@ -24,10 +24,15 @@ const (
 	maxTries = 5
 )
 
-// actionOf returns the action of a button: that of a pipeline where the decision of the
-// message was about one.
+// ofPipeline reports whether a button is about a whole pipeline: the decision of the message
+// was.
+func ofPipeline(b chatops.Button, o event.Outcome) bool {
+	return b.Job == 0 && event.OfPipeline(o.Action.Verb)
+}
+
+// actionOf returns the action of a button.
 func actionOf(b chatops.Button, o event.Outcome) (event.Action, error) {
-	pipeline := b.Job == 0 && event.OfPipeline(o.Action.Verb)
+	pipeline := ofPipeline(b, o)
 	switch {
 	case b.Does == chatops.ButtonRetry && pipeline:
 		return event.Action{Verb: event.VerbRetryPipeline}, nil

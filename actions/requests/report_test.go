@@ -45,13 +45,18 @@ func (q *oneRecord) DoneWith(context.Context, *store.Lease, store.Changes) error
 	return nil
 }
 
+// unhurried is a store by which everybody may make another request.
+type unhurried struct{ requests.Store }
+
+func (unhurried) Take(context.Context, ...store.Bucket) (int, time.Duration, error) { return 1, 0, nil }
+
 // TestReportThatTakesLong: it is given up after the time that the admin API has for it.
 func TestReportThatTakesLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var said replies
 		log := slog.New(slog.DiscardHandler)
-		handler := &requests.Handler{Rights: actionstest.Rights(actionstest.Everybody), Replies: &said, Reports: endlessReport{}, Now: time.Now, Log: log}
+		handler := &requests.Handler{Store: unhurried{}, Rights: actionstest.Rights(actionstest.Everybody), Replies: &said, Reports: endlessReport{}, Now: time.Now, Log: log}
 		body, err := json.Marshal(chatops.Request{ID: "r", By: actionstest.Ada, Command: "report since 1y", ReceivedAt: time.Now()})
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,8 @@
 // nothing is done twice.
 //
 //	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
-//	button.go    the buttons
+//	pace.go      how many requests a person may make; order.go: in which order they are carried out
+//	button.go    the buttons; pipeline.go what they are about
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
 //	steering.go  mutes, pauses and resumptions
@@ -102,6 +103,8 @@ type Store interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 	Depth(ctx context.Context) (store.Depth, error)
+	Take(ctx context.Context, buckets ...store.Bucket) (taken int, wait time.Duration, err error)
+	Records(ctx context.Context, cursor string, n int) (records []store.QueuedRecord, next string, err error)
 }
 
 // Handler carries out requests. All fields but Confirmations and Reports are required.
@@ -131,6 +134,7 @@ type Record struct {
 	// before.
 	Decision string    `json:"decision,omitzero"`
 	Queued   time.Time `json:"queued,omitzero"`     // when the decision was queued
+	Counted  bool      `json:"counted,omitzero"`    // the request is counted among those of the person
 	Waits    string    `json:"waits_told,omitzero"` // why the decision waits, as the person was told
 }
 
@@ -165,6 +169,12 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	if rec.Decision != "" {
 		return h.follow(ctx, l, rec)
 	}
+	if goOn, err := h.paced(ctx, l, &rec); err != nil || !goOn {
+		return err
+	}
+	if err := h.inTurn(ctx, rec.Request); err != nil {
+		return err
+	}
 	a, err := h.carryOut(ctx, rec.Request)
 	switch {
 	case ctx.Err() != nil:
@@ -189,6 +199,9 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 
 // carryOut does what a request says, or returns the decision to do it.
 func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, error) {
+	if wantsHelp(r) { // it is the same for everybody
+		return h.helpCommand(ctx, r, nil)
+	}
 	refusal, err := h.Rights.Outsider(ctx, r.By)
 	if refusal != "" && err == nil {
 		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", refusal)

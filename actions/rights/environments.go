@@ -2,22 +2,30 @@ package rights
 
 import (
 	"context"
+	"fmt"
+	"slices"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// onEnvironment refuses a user who may not deploy to the environment of a target; "" for
-// others. The project can protect it, and each of the groups that the project is in, by the
-// environment's tier: all of them must allow it (EE::Environment#protected_from? in GitLab's
-// source). Where the environment is not known, they must allow all that they protect; only
-// what the project protects is open to its Maintainers then, who can change that.
+// maxEnvironments bounds the environments of a target that are compared with those that are
+// protected.
+const maxEnvironments = 100
+
+// onEnvironment refuses a user who may not deploy to all environments of a target; "" for
+// others. The project can protect them, and each of the groups that the project is in, by
+// their tiers: all of them must allow it (EE::Environment#protected_from? in GitLab's
+// source). Where the environments are not all known, or too many, they must allow all that
+// they protect; only what the project protects is open to its Maintainers then, who can
+// change that.
 func (r *Rights) onEnvironment(ctx context.Context, on chatops.Target, u gitlab.User, role gitlab.Role) (refusal string, err error) {
-	b := barrier{"the environment of the job", "deploy to", "a Maintainer of the project"}
-	if on.Environment != "" {
-		b.what = environment(on.Environment)
+	b := barrier{"the environments that this deploys to", "deploy to", "a Maintainer of the project"}
+	if on.AllEnvironments && len(on.Environments) == 1 {
+		b.what = environment(on.Environments[0].Name)
 	}
 	all, err := r.cfg.GitLab.ProtectedEnvironments(ctx, on.Project)
 	if apierror.IsNotFound(err) { // GitLab's Free tier has no protected environments
@@ -29,9 +37,9 @@ func (r *Rights) onEnvironment(ctx context.Context, on chatops.Target, u gitlab.
 		return refusal, err
 	case hidden && role < gitlab.Maintainer:
 		return b.hidden(), nil
-	case on.Environment == "" && role >= gitlab.Maintainer:
+	case anywhere(on) != "" && role >= gitlab.Maintainer:
 	default:
-		if refusal := closed(all, on.Environment, b, environment, u, role); refusal != "" {
+		if refusal := closed(on, all, b, nameOf, environment, u, role); refusal != "" {
 			return refusal, nil
 		}
 	}
@@ -51,8 +59,8 @@ func (r *Rights) onEnvironment(ctx context.Context, on chatops.Target, u gitlab.
 	return "", nil
 }
 
-// onTier refuses a user who may not deploy to the tier of the environment of a target in all
-// projects of a group; "" for others. The role in the group counts there; role is that in the
+// onTier refuses a user who may not deploy to the tiers of the environments of a target in
+// all projects of a group; "" for others. The role in the group counts there; role is that in the
 // project.
 func (r *Rights) onTier(ctx context.Context, on chatops.Target, b barrier, g gitlab.Group, u gitlab.User, role gitlab.Role) (refusal string, err error) {
 	all, err := r.cfg.GitLab.GroupProtectedEnvironments(ctx, g.ID)
@@ -73,25 +81,43 @@ func (r *Rights) onTier(ctx context.Context, on chatops.Target, b barrier, g git
 	tier := func(name string) string {
 		return "environments of the tier " + mrkdwn.Code(name) + " in the group " + mrkdwn.Code(g.Path)
 	}
-	return closed(all, on.Tier, b, tier, u, inGroup), nil
+	return closed(on, all, b, tierOf, tier, u, inGroup), nil
 }
 
 // environment returns what an environment is called in refusals.
 func environment(name string) string { return "the environment " + mrkdwn.Code(name) }
 
-// closed refuses a user whom one of the protections of what is named does not allow to
-// deploy; with "", one of all. what returns how their names are called.
-func closed(all []gitlab.Protection, name string, b barrier, what func(name string) string, u gitlab.User, role gitlab.Role) string {
+func nameOf(e event.Environment) string { return e.Name }
+func tierOf(e event.Environment) string { return e.Tier }
+
+// anywhere says why a target may deploy to any environment, as far as is known; "": only to
+// its Environments.
+func anywhere(on chatops.Target) string {
+	switch {
+	case !on.AllEnvironments:
+		return "GitLab does not tell which environments this deploys to"
+	case len(on.Environments) > maxEnvironments:
+		return fmt.Sprintf("This deploys to %d environments, more than Pipesteward compares", len(on.Environments))
+	}
+	return ""
+}
+
+// closed refuses a user whom one of the protections of the target's environments does not
+// allow to deploy; where the target may deploy to any, one of all. by returns what is
+// protected of an environment, its name or its tier; where that is not known, it may be any.
+// what returns what that is called.
+func closed(on chatops.Target, all []gitlab.Protection, b barrier, by func(event.Environment) string, what func(name string) string, u gitlab.User, role gitlab.Role) string {
+	why := anywhere(on)
 	for _, p := range all {
-		if name != "" && !p.Covers(name) {
+		covered := func(e event.Environment) bool { return by(e) == "" || p.Covers(by(e)) }
+		if why == "" && !slices.ContainsFunc(on.Environments, covered) {
 			continue
 		}
 		b.what = what(p.Name)
-		refusal := b.closed(u, role, p)
-		if refusal != "" && name == "" {
-			return "GitLab does not tell which environment the job deploys to, so you must be allowed to deploy to all that are protected. " + refusal
-		}
-		if refusal != "" {
+		switch refusal := b.closed(u, role, p); {
+		case refusal != "" && why != "":
+			return why + ", so you must be allowed to deploy to all that are protected. " + refusal
+		case refusal != "":
 			return refusal
 		}
 	}

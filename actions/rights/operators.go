@@ -17,7 +17,7 @@ const (
 	operatorsFor = 2 * time.Minute
 	// failureFor is how long it is remembered that a group could not be read.
 	failureFor = 5 * time.Second
-	// readFor bounds how long the groups are read.
+	// readFor bounds how long the groups are read, and how long a user is searched for.
 	readFor = 20 * time.Second
 )
 
@@ -69,9 +69,7 @@ func (o *operators) current(ctx context.Context) (members, error) {
 	if now := o.Now(); now.Before(known.until) && known.until.Sub(now) <= operatorsFor { // a clock may be set back
 		return known, nil
 	}
-	read := o.reading.DoChan("", func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readFor) // others wait for it too
-		defer cancel()
+	return shared(ctx, &o.reading, "", func(ctx context.Context) (members, error) {
 		ids, err := o.read(ctx)
 		found := members{ids, err, o.Now().Add(operatorsFor)}
 		if err != nil {
@@ -82,12 +80,6 @@ func (o *operators) current(ctx context.Context) (members, error) {
 		o.known = found
 		return found, nil
 	})
-	select {
-	case <-ctx.Done():
-		return members{}, ctx.Err()
-	case found := <-read:
-		return found.Val.(members), nil
-	}
 }
 
 // read returns the members of all groups that can be read, and the error of one that can't.

@@ -118,7 +118,7 @@ func (r *Rights) onProtected(ctx context.Context, on chatops.Target, u gitlab.Us
 	case len(covering) > 0: // the one that allows most counts
 		refusal = refOf(on).closed(u, role, covering...)
 	}
-	if refusal != "" || on.NoEnvironment {
+	if refusal != "" || on.AllEnvironments && len(on.Environments) == 0 {
 		return refusal, nil
 	}
 	return r.onEnvironment(ctx, on, u, role)

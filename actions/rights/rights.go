@@ -32,14 +32,15 @@ type requirement struct {
 }
 
 // requirements are those that GitLab has (Ci::BuildPolicy in its source): who sees logs,
-// runs, stops or erases jobs. Those of mutes and pauses are Pipesteward's own.
+// runs, stops or erases jobs. Logs need Developer, because GitLab hides those of jobs with
+// CI_DEBUG_TRACE or CI_DEBUG_SERVICES from Reporters, and its API does not tell which jobs
+// these are. Those of mutes and pauses are Pipesteward's own. Who confirms or rejects a play
+// needs what ButtonPlay does.
 var requirements = map[string]requirement{
-	chatops.ButtonLog:     {"see job logs", gitlab.Reporter, false},
+	chatops.ButtonLog:     {"see job logs", gitlab.Developer, false},
 	chatops.ButtonWhy:     {"see jobs", gitlab.Reporter, false},
 	chatops.ButtonRetry:   {"retry jobs", gitlab.Developer, true},
 	chatops.ButtonPlay:    {"play jobs", gitlab.Developer, true},
-	chatops.ButtonConfirm: {"play jobs", gitlab.Developer, true},
-	chatops.ButtonReject:  {"play jobs", gitlab.Developer, true},
 	chatops.ButtonCancel:  {"cancel jobs", gitlab.Developer, true},
 	chatops.ButtonErase:   {"erase jobs of others", gitlab.Maintainer, false},
 	chatops.ButtonMute:    {"mute messages", gitlab.Developer, false},
@@ -90,11 +91,12 @@ type Config struct {
 type Rights struct {
 	cfg       Config
 	operators operators
+	users     users
 }
 
 // New returns a Rights.
 func New(cfg Config) *Rights {
-	return &Rights{cfg: cfg, operators: operators{Config: cfg}}
+	return &Rights{cfg: cfg, operators: operators{Config: cfg}, users: users{Config: cfg}}
 }
 
 // Outsider refuses those who may do nothing, whatever they have in GitLab: everybody but the
@@ -178,9 +180,9 @@ func (r *Rights) asGitLabUser(ctx context.Context, u slack.User, on chatops.Targ
 		return "Only operators may do this for all projects" + or + ".", nil
 	}
 	if u.Email == "" {
-		return "Slack does not tell Pipesteward your confirmed e-mail address, so that it can't find you in GitLab: the Slack app needs the scopes users:read and users:read.email" + or + ".", nil
+		return "Slack does not tell Pipesteward your confirmed e-mail address, so it can't find you in GitLab: the Slack app needs the scopes users:read and users:read.email" + or + ".", nil
 	}
-	user, found, err := r.cfg.GitLab.UserByEmail(ctx, u.Email)
+	user, found, err := r.users.byEmail(ctx, u.Email)
 	switch {
 	case err != nil:
 		return unknown(err, "GitLab does not let Pipesteward look you up")

@@ -3,7 +3,9 @@ package rights_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -76,6 +79,9 @@ func (r *rig) person(name string, role gitlabtest.Role) chatops.Person {
 	return chatops.Person{UserID: id, TeamID: slacktest.TeamID, Name: name}
 }
 
+// in returns an environment, as the only one.
+func in(name, tier string) []event.Environment { return []event.Environment{{Name: name, Tier: tier}} }
+
 // wants checks whether a person may do something: a refusal contains says, "" is none.
 func (r *rig) wants(p chatops.Person, on chatops.Target, does, says string) {
 	r.Helper()
@@ -94,9 +100,9 @@ func TestRoles(t *testing.T) {
 		gitlabtest.Developer: r.person("developer", gitlabtest.Developer), gitlabtest.Maintainer: r.person("maintainer", gitlabtest.Maintainer),
 	}
 	least := map[string]gitlabtest.Role{
-		chatops.ButtonLog: gitlabtest.Reporter, chatops.ButtonWhy: gitlabtest.Reporter,
+		chatops.ButtonLog: gitlabtest.Developer, chatops.ButtonWhy: gitlabtest.Reporter,
 		chatops.ButtonRetry: gitlabtest.Developer, chatops.ButtonPlay: gitlabtest.Developer, chatops.ButtonCancel: gitlabtest.Developer,
-		chatops.ButtonConfirm: gitlabtest.Developer, chatops.ButtonReject: gitlabtest.Developer, chatops.ButtonMute: gitlabtest.Developer,
+		chatops.ButtonMute:  gitlabtest.Developer,
 		chatops.ButtonErase: gitlabtest.Maintainer, chatops.CommandPause: gitlabtest.Maintainer, chatops.CommandResume: gitlabtest.Maintainer,
 	}
 	needs := map[gitlabtest.Role]string{gitlabtest.Reporter: "the role Reporter", gitlabtest.Developer: "the role Developer", gitlabtest.Maintainer: "the role Maintainer"}
@@ -106,7 +112,7 @@ func TestRoles(t *testing.T) {
 			if has <= role { // the roles of the simulated GitLab begin with the highest one
 				says = ""
 			}
-			r.wants(p, chatops.Target{Project: r.project, NoEnvironment: true}, does, says)
+			r.wants(p, chatops.Target{Project: r.project, AllEnvironments: true}, does, says)
 			r.wants(p, chatops.Target{}, does, "for all projects")
 			r.wants(p, chatops.Target{Project: r.project + 1}, does, "the role")
 		}
@@ -129,24 +135,23 @@ func TestProtected(t *testing.T) {
 		{chatops.Target{Ref: "feature"}, chatops.ButtonRetry, ""},
 		{chatops.Target{Ref: "main"}, chatops.ButtonRetry, "may not push or merge to the branch `main`, which is protected"},
 		{chatops.Target{Ref: "main"}, chatops.ButtonPlay, "may not push or merge to the branch `main`, which is protected"},
-		{chatops.Target{Ref: "main"}, chatops.ButtonConfirm, "may not push or merge to the branch `main`, which is protected"},
 		{chatops.Target{Ref: "main"}, chatops.ButtonCancel, "may not push or merge to the branch `main`, which is protected"},
 		{chatops.Target{Ref: "main"}, chatops.ButtonLog, ""},
 		{chatops.Target{Ref: "main"}, chatops.ButtonMute, ""},
 		{chatops.Target{Ref: "release/1"}, chatops.ButtonRetry, ""},
 		{chatops.Target{Ref: "main", Tag: true}, chatops.ButtonRetry, ""},
 		{chatops.Target{Ref: "v1", Tag: true}, chatops.ButtonRetry, "may not create the tag `v1`, which is protected"},
-		{chatops.Target{Ref: "feature", Environment: "staging"}, chatops.ButtonPlay, ""},
-		{chatops.Target{Ref: "feature", Environment: "review/1"}, chatops.ButtonPlay, ""},
-		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "may not deploy to the environment `production`, which is protected"},
-		{chatops.Target{Ref: "feature", Environment: "production"}, chatops.ButtonRetry, "may not deploy to the environment `production`, which is protected"},
+		{chatops.Target{Ref: "feature", Environments: in("staging", "")}, chatops.ButtonPlay, ""},
+		{chatops.Target{Ref: "feature", Environments: in("review/1", "")}, chatops.ButtonPlay, ""},
+		{chatops.Target{Ref: "feature", Environments: in("production", "")}, chatops.ButtonPlay, "may not deploy to the environment `production`, which is protected"},
+		{chatops.Target{Ref: "feature", Environments: in("production", "")}, chatops.ButtonRetry, "may not deploy to the environment `production`, which is protected"},
 		{chatops.Target{Ref: "feature"}, chatops.ButtonErase, "the role Maintainer"},
 		{chatops.Target{Ref: "feature", Owner: 999}, chatops.ButtonErase, "the role Maintainer"},
 		{chatops.Target{Ref: "feature", Owner: 109}, chatops.ButtonErase, ""},
 		{chatops.Target{Ref: "main", Owner: 109}, chatops.ButtonErase, "the role Maintainer"},
 		{chatops.Target{Owner: 109}, chatops.ButtonErase, "the role Maintainer"},
 	} {
-		c.on.Project, c.on.NoEnvironment = r.project, c.on.Environment == ""
+		c.on.Project, c.on.AllEnvironments = r.project, true
 		r.wants(developer, c.on, c.does, c.says)
 		r.wants(maintainer, c.on, c.does, "")
 	}
@@ -161,9 +166,9 @@ func TestProtected(t *testing.T) {
 		{chatops.Target{Ref: "release/1"}, ""},
 		{chatops.Target{Ref: "main"}, "may not push or merge to the branch `main`, which is protected"},
 		{chatops.Target{Ref: "v1", Tag: true}, "does not tell Pipesteward who may create the tag `v1`"},
-		{chatops.Target{Ref: "feature", Environment: "staging"}, "who may deploy to the environment `staging`"},
+		{chatops.Target{Ref: "feature", Environments: in("staging", "")}, "who may deploy to the environment `staging`"},
 	} {
-		c.on.Project, c.on.NoEnvironment = r.project, c.on.Environment == ""
+		c.on.Project, c.on.AllEnvironments = r.project, true
 		r.wants(developer, c.on, chatops.ButtonPlay, c.says)
 		r.wants(maintainer, c.on, chatops.ButtonPlay, "")
 	}
@@ -172,7 +177,7 @@ func TestProtected(t *testing.T) {
 
 	// GitLab's Free tier has no protected environments.
 	free := newRig(t, gitlabtest.Options{Free: true})
-	free.wants(free.person("developer", gitlabtest.Developer), chatops.Target{Project: free.project, Ref: "feature", Environment: "production"}, chatops.ButtonPlay, "")
+	free.wants(free.person("developer", gitlabtest.Developer), chatops.Target{Project: free.project, Ref: "feature", Environments: in("production", ""), AllEnvironments: true}, chatops.ButtonPlay, "")
 }
 
 // TestEnvironmentNotKnown: GitLab's API does not tell to which environment a job deploys. Who
@@ -183,7 +188,7 @@ func TestEnvironmentNotKnown(t *testing.T) {
 	on := chatops.Target{Project: r.project, Ref: "feature"}
 	developer, maintainer := r.person("developer", gitlabtest.Developer), r.person("maintainer", gitlabtest.Maintainer)
 	for _, does := range []string{chatops.ButtonRetry, chatops.ButtonPlay, chatops.ButtonCancel} {
-		r.wants(developer, on, does, "does not tell which environment the job deploys to, so you must be allowed to deploy to all that are protected. Your user in GitLab, `developer`, may not deploy to the environment `production`")
+		r.wants(developer, on, does, "does not tell which environments this deploys to, so you must be allowed to deploy to all that are protected. Your user in GitLab, `developer`, may not deploy to the environment `production`")
 		r.wants(maintainer, on, does, "")
 	}
 	r.wants(developer, on, chatops.ButtonLog, "")
@@ -193,9 +198,35 @@ func TestEnvironmentNotKnown(t *testing.T) {
 
 	hidden := newRig(t, gitlabtest.Options{})
 	hidden.gitlab.SetRole(hidden.project, gitlabtest.Developer)
-	hidden.wants(hidden.person("developer", gitlabtest.Developer), chatops.Target{Project: hidden.project, Ref: "feature"}, chatops.ButtonPlay, "who may deploy to the environment of the job")
+	hidden.wants(hidden.person("developer", gitlabtest.Developer), chatops.Target{Project: hidden.project, Ref: "feature"}, chatops.ButtonPlay, "who may deploy to the environments that this deploys to")
 	free := newRig(t, gitlabtest.Options{Free: true})
 	free.wants(free.person("developer", gitlabtest.Developer), chatops.Target{Project: free.project, Ref: "feature"}, chatops.ButtonPlay, "")
+}
+
+// TestSeveralEnvironments: who acts on jobs that deploy to several environments must be
+// allowed to deploy to each of them; of more than are compared, to all that are protected.
+func TestSeveralEnvironments(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	developer, maintainer := r.person("developer", gitlabtest.Developer), r.person("maintainer", gitlabtest.Maintainer)
+	many := make([]event.Environment, 101)
+	for i := range many {
+		many[i].Name = fmt.Sprintf("review/%d", i)
+	}
+	for _, c := range []struct {
+		all  []event.Environment
+		says string // to the Developer
+	}{
+		{nil, ""},
+		{slices.Concat(in("staging", ""), in("review/1", "development")), ""},
+		{slices.Concat(in("staging", ""), in("production", "production")), "Your user in GitLab, `developer`, may not deploy to the environment `production`"},
+		{many[:100], ""},
+		{many, "This deploys to 101 environments, more than Pipesteward compares, so you must be allowed to deploy to all that are protected. Your user in GitLab, `developer`, may not deploy to the environment `production`"},
+	} {
+		on := chatops.Target{Project: r.project, Ref: "feature", Environments: c.all, AllEnvironments: true}
+		r.wants(developer, on, chatops.ButtonRetry, c.says)
+		r.wants(maintainer, on, chatops.ButtonRetry, "")
+	}
 }
 
 // TestGroupEnvironments: what a group protects is closed to those who have no role in it,
@@ -223,13 +254,13 @@ func TestGroupEnvironments(t *testing.T) {
 		on                            chatops.Target
 		developer, maintainer, member string // what is said to them
 	}{
-		{chatops.Target{Project: shop, NoEnvironment: true}, "", "", ""},
-		{chatops.Target{Project: shop, Environment: "qa", Tier: "testing"}, "", "", ""},
-		{chatops.Target{Project: shop, Environment: "eu", Tier: "production"}, closed, closed, ""},
-		{chatops.Target{Project: shop, Environment: "eu"}, closed, closed, ""}, // GitLab did not send the tier
+		{chatops.Target{Project: shop, AllEnvironments: true}, "", "", ""},
+		{chatops.Target{Project: shop, Environments: in("qa", "testing"), AllEnvironments: true}, "", "", ""},
+		{chatops.Target{Project: shop, Environments: in("eu", "production"), AllEnvironments: true}, closed, closed, ""},
+		{chatops.Target{Project: shop, Environments: in("eu", ""), AllEnvironments: true}, closed, closed, ""}, // GitLab did not send the tier
 		{chatops.Target{Project: shop}, closed, closed, ""},
-		{chatops.Target{Project: other, NoEnvironment: true}, "", "", ""},
-		{chatops.Target{Project: other, Environment: "eu", Tier: "production"}, hidden, "", hidden},
+		{chatops.Target{Project: other, AllEnvironments: true}, "", "", ""},
+		{chatops.Target{Project: other, Environments: in("eu", "production"), AllEnvironments: true}, hidden, "", hidden},
 		{chatops.Target{Project: other}, hidden, "", hidden},
 	} {
 		c.on.Ref = "feature"
@@ -300,7 +331,7 @@ func TestOperators(t *testing.T) {
 	person := func(id string) chatops.Person { return chatops.Person{UserID: id, TeamID: slacktest.TeamID, Name: id} }
 	first := r.slack.AddGroup("ci-ops", ada)
 	r.slack.AddGroup("by-id", ben)
-	for _, on := range []chatops.Target{{}, {Project: r.project, Ref: "main", Environment: "production"}, {Project: 77}} {
+	for _, on := range []chatops.Target{{}, {Project: r.project, Ref: "main", Environments: in("production", "")}, {Project: 77}} {
 		for _, does := range []string{chatops.CommandPause, chatops.ButtonErase, chatops.ButtonLog} {
 			r.wants(person(ada), on, does, "")
 			r.wants(person(ben), on, does, "")

@@ -248,6 +248,7 @@ var frames = []struct {
 	{"request_log_hidden", "rspec"},
 	{"request_log_empty", "rspec"},
 	{"request_expired", nil},
+	{"request_too_many", map[string]any{"PerMinute": 20, "Wait": "3s"}},
 	{"dropped", map[string]any{"Dropped": 1, "Since": began}},
 	{"dropped", map[string]any{"Dropped": 12, "Since": began}},
 	{"digest_head", map[string]any{"Count": 12, "Results": tally{2, []word{{"gave_up", 10}, {"failed", 2}}, 0}, "Rules": tally{7, []word{{"`retry`", 5}}, 6}, "Classes": tally{1, []word{{"runner", 12}}, 0}}},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -144,5 +145,60 @@ func TestButtonsAndCommands(t *testing.T) {
 	}
 	if strings.Contains(p.logged(), secret) {
 		t.Error("the log has the signing secret")
+	}
+}
+
+// pipelineRules only say in Slack that a pipeline would be retried.
+const pipelineRules = `
+version: 1
+defaults: {channel: "#ci", group: false, dry_run: true}
+rules:
+  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}
+`
+
+// TestPipelineRetriedByADeveloper: with the wiring of production, a Developer retries a pipeline
+// whose failed jobs deploy nowhere, although another job of it deploys to a protected
+// environment, and not one of which that job failed. The user in GitLab is searched for
+// once; a role that is lost counts at the next press.
+func TestPipelineRetriedByADeveloper(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pipelineRules)
+	p := env.run("--slack-signing-secret", testSlackSecret)
+	dev := slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
+	role := func(role gitlabtest.Role) {
+		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
+	}
+	role(gitlabtest.Developer)
+	// fails adds a pipeline that failed, in which the deployment waits for somebody to play it,
+	// or is what failed, and returns the message about it.
+	fails := func(test, deployment string) slacktest.Message {
+		t.Helper()
+		before := len(env.slack.Messages("ci"))
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec", Status: test}, gitlabtest.Job{
+			Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: deployment == "manual", Status: deployment, Environment: gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"},
+		})
+		p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+		p.eventually("the pipeline is said in Slack", func() bool { return len(env.slack.Messages("ci")) > before })
+		return env.slack.Messages("ci")[before]
+	}
+	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") }
+
+	deployment := fails("success", "failed")
+	for range 2 {
+		if r := dev.pressesIn(deployment, chatops.ButtonRetry); !strings.Contains(r.Text, "may not deploy to the environment `production`") || retries() != 0 {
+			t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+		}
+	}
+	test := fails("failed", "skipped")
+	if r := dev.pressesIn(test, chatops.ButtonRetry); !strings.Contains(r.Text, "Retried ") || retries() != 1 {
+		t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+	}
+	if n := env.gitlab.Count(http.MethodGet, "/users"); n != 1 {
+		t.Errorf("the user is searched for %d times, want once", n)
+	}
+	role(gitlabtest.Reporter)
+	if r := dev.pressesIn(deployment, chatops.ButtonRetry); !strings.Contains(r.Text, "its role is Reporter") {
+		t.Errorf("a Reporter reads %q", r.Text)
 	}
 }

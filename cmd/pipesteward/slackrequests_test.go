@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -195,4 +196,57 @@ func TestRequestsOfAnotherReplica(t *testing.T) {
 	p.stop()
 	p = env.serve("--slack-signing-secret", testSlackSecret)
 	p.eventually("the person reads the reply", func() bool { return len(env.slack.Replies()) > 0 })
+}
+
+// TestPaceOfRequests: with the wiring of production, who requests much more than others may
+// reads when to try again, and each request gets its reply; others go on.
+func TestPaceOfRequests(t *testing.T) {
+	const ofAda = 60
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	ada, ben := env.slack.AddUser("ada@example.com"), env.slack.AddUser("ben@example.com")
+	env.slack.AddGroup("ci-ops", ada, ben)
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var replyTo [ofAda + 1]string // the last one is Ben's
+	for i := range replyTo {
+		by := ada
+		if i == ofAda {
+			by = ben
+		}
+		id := fmt.Sprint("r", i)
+		replyTo[i] = env.slack.Command(slacktest.Command{User: by, Channel: env.slack.Channel("#ci"), Text: "status"}).ResponseURL
+		body, err := json.Marshal(chatops.Request{ID: id, By: chatops.Person{UserID: by, TeamID: slacktest.TeamID}, Command: "status", ReplyURL: replyTo[i], ReceivedAt: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Put(t.Context(), store.Record{ID: keys.Request(id), Kind: chatops.RecordKind, Body: body}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	p := env.run("--slack-signing-secret", testSlackSecret, "--slack-operators", "@ci-ops")
+	p.eventually("each request has its reply", func() bool { return len(env.slack.Replies()) == len(replyTo) })
+	tooMany := 0
+	for _, r := range env.slack.Replies() {
+		switch {
+		case r.Public:
+			t.Errorf("all in the channel read %q", r.Text)
+		case strings.Contains(r.Text, "each person may make 20 requests a minute"):
+			tooMany++
+			if r.To.ResponseURL == replyTo[ofAda] {
+				t.Errorf("Ben reads %q after his first request", r.Text)
+			}
+		case !strings.Contains(r.Text, "1 rule in force"):
+			t.Errorf("somebody reads %q", r.Text)
+		}
+	}
+	if done := ofAda - tooMany; done < 20 || done == ofAda {
+		t.Errorf("%d of %d requests are carried out, want those of a minute", done, ofAda)
+	}
 }

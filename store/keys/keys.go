@@ -68,6 +68,7 @@ var Families = []Family{
 	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
 	{Rate, "<host>:limit:<scope>", "actions/gitlab/ratelimit", "until its hold ends", "GitLab's limit of an endpoint and project"},
 	{Rate, "<host>:sweeps", "actions/gitlab/ratelimit", "until its hold ends", "the requests of sweeps and catch-up"},
+	{Rate, "requests:<team>:<user>", "actions/requests", "until it is full", "what a person requests in Slack"},
 	{Rate, "retries:class:<class>", "actions/budget", "until it is full", "the budget of a failure class"},
 	{Rate, "retries:project:<instance>:<project>", "actions/budget", "until it is full", "the budget of a project"},
 	{Rate, "retries:total", "actions/budget", "until it is full", "the budget of all projects"},
@@ -354,6 +355,9 @@ func Short(budget string) string { return "short:" + budget }
 
 // Granted is the key of the number of those that have got it.
 func Granted(budget string) string { return "granted:" + budget }
+
+// RequestsOf is the key of what a person requests in Slack.
+func RequestsOf(team, user string) string { return "requests:" + team + ":" + user }
 
 // Requests is the key of all requests to the GitLab on a host.
 func Requests(host string) string { return host }

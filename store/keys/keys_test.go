@@ -31,7 +31,7 @@ var made = map[keys.Use][]string{
 	keys.Claim: {keys.CatchUp, keys.Changes, keys.Confirm(a, 7, 7), keys.Mutes, keys.OutcomeClaim(a), keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.WriteClaim(keys.Note(a, 7, 7)), keys.WriteClaim(keys.CommitStatus(a, 7, 7)), keys.Storm(a), keys.Sweep(a), keys.Trouble, keys.Undelivered, keys.Webhooks},
 	keys.Rate: {
 		keys.Requests(a), keys.Limit(keys.Requests(a), a), keys.Sweeps(keys.Requests(a)),
-		keys.ClassBudget(a), keys.ProjectBudget(a, 7), keys.TotalBudget, keys.Posts(a),
+		keys.ClassBudget(a), keys.ProjectBudget(a, 7), keys.TotalBudget, keys.Posts(a), keys.RequestsOf(a, a),
 	},
 	keys.Tally: {keys.Burst(a, a), keys.Failures(a), keys.Gathered(a), keys.KnownProjects, keys.Quiet(a, a, time.Unix(7, 0)), keys.PipelineRetries(a, 7), keys.Short(a), keys.Waiting(a, start)},
 	keys.Value: {

@@ -13,7 +13,7 @@ type Permission struct {
 	names    []string // any of them suffices: GitLab has renamed some
 	Title    string   // as GitLab's page for tokens shows it
 	boundary string   // project, user or instance
-	Need     string   // needed only with this verb or function of rules, or EnsureHooks; "": always
+	Need     string   // needed only with this verb or function of rules, EnsureHooks or Buttons; "": always
 	Optional bool     // without it, something works less well
 	Use      string   // what it is for
 }
@@ -24,6 +24,7 @@ const (
 	MergeRequestDetails = "merge_request_details"
 	Note                = "merge_request: note"
 	Status              = "commit: status"
+	Buttons             = "buttons" // and commands in Slack, by those who are no operators
 )
 
 // all are those that Pipesteward uses, of GitLab's table of fine-grained
@@ -32,7 +33,7 @@ const (
 // compares them with the table in README.md.
 var all = []Permission{
 	{[]string{"read_user"}, "User: Read", "user", "", false, "GitLab's own address, and whether it can be used"},
-	{[]string{"read_project"}, "Project: Read", "project", "", false, "the projects"},
+	{[]string{"read_project"}, "Project: Read", "project", "", false, "the projects, and the groups that they are in"},
 	{[]string{"read_project"}, "Project: Read, of the user", "user", "", true, "lists of all projects: globs, doctor"},
 	{[]string{"read_job"}, "Job: Read", "project", "", false, "a job's state, its log, catch-up, sweeps"},
 	{[]string{"read_pipeline"}, "Pipeline: Read", "project", "", false, "a pipeline's state and jobs"},
@@ -52,15 +53,19 @@ var all = []Permission{
 	{[]string{"update_work_item"}, "Work Item: Update", "project", Note, false, "merge_request: note, to edit it"},
 	{[]string{"create_commit_status"}, "Commit Status: Create", "project", Status, false, "commit: status"},
 	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", event.VerbErase, true, "keep_protected"},
-	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", "", true, "doctor, for protected branches"},
+	{[]string{"read_protected_branch"}, "Protected Branch: Read", "project", "", true, "doctor and buttons in Slack, for protected branches"},
 	{[]string{"read_protected_environment"}, "Protected Environment: Read", "project", event.VerbPlay, true, "doctor, for protected environments"},
+	{[]string{"read_protected_environment"}, "Protected Environment: Read", "project", Buttons, true, "buttons in Slack, for protected environments of projects and groups"},
 	{[]string{"read_protected_tag"}, "Protected Tag: Read", "project", event.VerbErase, true, "keep_protected"},
+	{[]string{"read_protected_tag"}, "Protected Tag: Read", "project", Buttons, true, "buttons in Slack, for protected tags"},
+	{[]string{"read_user"}, "User: Read, of the instance", "instance", Buttons, true, "buttons in Slack, to find people by e-mail"},
+	{[]string{"read_member"}, "Member: Read", "project", Buttons, true, "buttons in Slack, for the roles of people in projects and groups"},
 	{[]string{"read_webhook"}, "Webhook: Read", "project", "", true, "catch-up by failed deliveries, doctor, hooks"},
 	{[]string{"create_webhook"}, "Webhook: Create", "project", EnsureHooks, false, "hooks ensure"},
 	{[]string{"update_webhook"}, "Webhook: Update", "project", EnsureHooks, false, "hooks ensure"},
 	{[]string{"delete_webhook"}, "Webhook: Delete", "project", EnsureHooks, true, "hooks ensure, when two runs at once have created the same webhook"},
 	{[]string{"trigger_webhook", "test_webhook"}, "Webhook: Trigger", "project", EnsureHooks, false, "hooks ensure, to enable what GitLab has disabled"},
-	{[]string{"read_branch"}, "Branch: Read", "project", "", true, "doctor, for protected branches"},
+	{[]string{"read_branch"}, "Branch: Read", "project", "", true, "doctor and buttons in Slack, for protected branches"},
 	{[]string{"read_metadata"}, "Metadata: Read", "instance", "", true, "doctor, for the version"},
 }
 
