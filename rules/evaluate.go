@@ -357,6 +357,6 @@ func (rs *Rules) FailureClass(ctx context.Context, e event.Event, facts expressi
 	}
 	defer ev.End()
 	ev.Allot("", limits.RuleWork)
-	class, err := ev.Session.FailureClass(e.Job)
+	class, err := ev.FailureClass(e.Job)
 	return cmp.Or(class, e.Job.FailureClass), err
 }

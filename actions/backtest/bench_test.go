@@ -3,6 +3,7 @@ package backtest_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func (g busy) JobsPage(_ context.Context, project int64, cursor string, _ ...str
 		jobs = append(jobs, job)
 	}
 	if from > 100 {
-		next = fmt.Sprint(from - 100)
+		next = strconv.Itoa(from - 100)
 	}
 	return jobs, next, nil
 }

@@ -205,7 +205,7 @@ func (p *past) failedAt(at time.Time) bool {
 			case began.IsZero():
 				continue
 			case began.After(at):
-				if next.IsZero() || began.Before(next) {
+				if next.IsZero() || began.Before(next) || began.Equal(next) && i == 0 {
 					next, again = began, i > 0
 				}
 				continue

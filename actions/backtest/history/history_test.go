@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,9 +62,9 @@ func (l *listed) JobsPage(_ context.Context, project int64, cursor string, _ ...
 		jobs = append(jobs, job)
 	}
 	if rest := from - int64(l.perPage); rest > 0 {
-		next = fmt.Sprint(rest)
+		next = strconv.FormatInt(rest, 10)
 		if l.offset {
-			next = fmt.Sprint(int64(l.jobs) - rest)
+			next = strconv.FormatInt(int64(l.jobs)-rest, 10)
 		}
 	}
 	return jobs, next, nil
