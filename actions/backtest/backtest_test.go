@@ -322,7 +322,7 @@ rules:
 		{"fails", 0, "failed", 1, 1, 0},
 		{"fails, is run again and passes", time.Hour, "failed", 2, 1, 1},
 		{"is retried by GitLab at once", time.Second, "failed", 1, 0, 0},
-		{"was canceled and run again", time.Hour, "canceled", 1, 0, 0},
+		{"was canceled and run again", time.Hour, "canceled", 2, 0, 1},
 	} {
 		p := newPast(t)
 		of := p.pipeline(0, func(p *history.Pipeline) { p.Status = "success" })

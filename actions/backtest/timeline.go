@@ -154,7 +154,7 @@ func runTime(r *history.Run) (seconds float64, known bool) {
 }
 
 // ends returns the ends of the pipeline that the runs of its jobs tell: the last one, and
-// each one before after which failed jobs were run again. There is none of a pipeline of
+// each one before after which failed or canceled jobs were run again. There is none of a pipeline of
 // which jobs are missing, and none before a manual job was played: GitLab does not tell which
 // jobs were manual.
 func (p *past) ends() (all []moment) {
@@ -177,9 +177,12 @@ func (p *past) ends() (all []moment) {
 			continue
 		}
 		n, _ := slices.BinarySearchFunc(ends, p.Runs[i].CreatedAt, time.Time.Compare)
-		if n > 0 && !before[ends[n-1]] && p.failedAt(ends[n-1]) {
+		if n == 0 || before[ends[n-1]] {
+			continue
+		}
+		if status := p.endedAt(ends[n-1]); status != "" {
 			before[ends[n-1]] = true
-			all = append(all, moment{at: ends[n-1], pipeline: p, status: "failed"})
+			all = append(all, moment{at: ends[n-1], pipeline: p, status: status})
 		}
 	}
 	if slices.Contains(ended, p.Status) {
@@ -188,11 +191,11 @@ func (p *past) ends() (all []moment) {
 	return all
 }
 
-// failedAt reports whether the pipeline had failed at a time: no run was under way, and the
-// next thing that happened, after more time than GitLab's own `retry:` takes, is that a job
-// was run again.
-func (p *past) failedAt(at time.Time) bool {
-	failed, again := false, false
+// endedAt returns the status with which the pipeline had ended at a time, failed or canceled;
+// "" if it had not. It had if no run was under way, and the next thing that happened, after more
+// time than GitLab's own `retry:` takes, is that a job was run again.
+func (p *past) endedAt(at time.Time) string {
+	failed, canceled, again := false, false, false
 	var next time.Time // when the next run began
 	for _, runs := range p.runs {
 		var latest *history.Run
@@ -210,13 +213,24 @@ func (p *past) failedAt(at time.Time) bool {
 				}
 				continue
 			case run.FinishedAt.After(at), run.FinishedAt.IsZero():
-				return false
+				return ""
 			}
 			latest = run
 		}
-		failed = failed || latest != nil && latest.Status == "failed" && !latest.AllowFailure
+		if latest != nil && !latest.AllowFailure {
+			failed = failed || latest.Status == "failed"
+			canceled = canceled || latest.Status == "canceled"
+		}
 	}
-	return failed && again && next.Sub(at) > nativeWithin
+	switch {
+	case !again || next.Sub(at) <= nativeWithin:
+		return ""
+	case failed:
+		return "failed"
+	case canceled:
+		return "canceled"
+	}
+	return ""
 }
 
 // queuedAt returns when a run began to wait for a runner; zero if it never did.
@@ -233,6 +247,16 @@ func queuedAt(r *history.Run) time.Time {
 // nativeWithin is how soon after a failure GitLab's own `retry:` makes the next run: it does
 // so in the same step, but its processes take their time.
 const nativeWithin = 5 * time.Second
+
+// stages returns the stages in their order: GitLab creates the jobs of the first one first.
+func (p *past) stages() (all []string) {
+	for i := range p.Runs {
+		if !slices.Contains(all, p.Runs[i].Stage) {
+			all = append(all, p.Runs[i].Stage)
+		}
+	}
+	return all
+}
 
 // jobsAt returns the latest run of each job at a time, as it was then, newest first. What
 // had not begun by then is created, or skipped if the pipeline had ended. As in hooks and in
@@ -293,6 +317,7 @@ func (t *timeline) event(m moment, gl Events) event.Event {
 		p.Status, p.FinishedAt = m.status, m.at
 		e = gl.PipelineEventOf(t.project.ID, p, m.pipeline.jobsAt(t.project.ID, m.at, true), event.SourceWebhook)
 		e.MergeRequest.IID = event.MergeRequestIID(e)
+		e.Pipeline.Stages = m.pipeline.stages()
 	}
 	e.Project = t.project
 	e.Meta.ReceivedAt = m.at.UTC()
@@ -302,7 +327,7 @@ func (t *timeline) event(m moment, gl Events) event.Event {
 // notTold are the fields, by kind of event, that hooks have and that are neither in GitLab's
 // list of jobs nor certain at a time in the past; besides those of gitlab.NotInAPI.
 var notTold = map[string][]string{
-	event.KindJob:      {"pipeline.status"},
+	event.KindJob:      {"pipeline.status", "pipeline.finished_at", "pipeline.duration"},
 	event.KindPipeline: {"pipeline.duration", "pipeline.queued_duration", "user"},
 }
 
