@@ -3,6 +3,7 @@ package backtest_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"testing"
 	"time"
@@ -96,6 +97,11 @@ rules:
 			b.Fatalf("%d runs of %d: %v", report.Runs, jobs, err)
 		}
 		running += time.Since(began)
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/1e6, "MB/heap")
+		runtime.KeepAlive(past)
 		b.ReportMetric(float64(report.Total.Would), "retries")
 	}
 	b.ReportMetric(loading.Seconds()/float64(b.N), "s/loading")

@@ -118,14 +118,14 @@ func TestRebuiltAsHooksReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(comparable(t, l.hooks), comparable(t, b.Rebuilt())); diff != "" {
+	if diff := cmp.Diff(fieldsOf(t, l.hooks), fieldsOf(t, b.Rebuilt())); diff != "" {
 		t.Errorf("events (-of hooks +rebuilt):\n%s", diff)
 	}
 }
 
-// comparable returns events as JSON has them, without the fields that a backtest says it does
+// fieldsOf returns events as JSON has them, without the fields that a backtest says it does
 // not know, and without their ids, which follow from how they came.
-func comparable(t *testing.T, events []event.Event) (all []any) {
+func fieldsOf(t *testing.T, events []event.Event) (all []any) {
 	t.Helper()
 	for _, e := range events {
 		text, err := json.Marshal(e)
