@@ -40,7 +40,12 @@ var (
 // rights are those of the tests: guests have none.
 type rights struct{ down bool }
 
-func (r rights) MayOn(_ context.Context, who chatops.Person, to chatops.Target, does string) (string, error) {
+func (r rights) MayOn(_ context.Context, who chatops.Person, to chatops.Target, does string) (chatops.Refusal, error) {
+	text, err := r.refusal(who, to, does)
+	return actionstest.Refused(text), err
+}
+
+func (r rights) refusal(who chatops.Person, to chatops.Target, does string) (string, error) {
 	switch {
 	case r.down:
 		return "", errors.New("GitLab does not answer")
@@ -218,7 +223,7 @@ func TestConfirmation(t *testing.T) {
 				b := button(h, chatops.ButtonConfirm)
 				playAndRun(h)
 				h.WorkOff()
-				mustPress(h, ada, b, "This is no longer needed: the play of deploy is skipped. the job is running")
+				mustPress(h, ada, b, "This is no longer needed: the play of deploy has ended (skipped): the job is running")
 			},
 			result: event.ResultSkipped, reason: "the job is running and does not wait to be played",
 			question: []string{"No longer needed: Did not play deploy", "the job is running"},
@@ -400,7 +405,7 @@ func TestAPressThatIsHandledLate(t *testing.T) {
 			down := false
 			h := actionstest.New(t, confirmRules)
 			h.Rights = actionstest.Rights(func(p chatops.Person, to chatops.Target, does string) (string, error) {
-				return rights{down: down}.MayOn(t.Context(), p, to, does)
+				return rights{down: down}.refusal(p, to, does)
 			})
 			h.Start(actionstest.NewFuse(-1))
 			manualJob(h)

@@ -304,7 +304,7 @@ func (ev *evaluation) add(d event.Decision) {
 			first.AlsoWantedBy = append(first.AlsoWantedBy, d.Rule)
 		}
 		if first.Action.Confirm == "" {
-			first.Action.Confirm, first.Action.ConfirmWithin = d.Action.Confirm, d.Action.ConfirmWithin
+			first.Action.Confirm, first.Action.ConfirmWithin, first.Action.ConfirmLanguage = d.Action.Confirm, d.Action.ConfirmWithin, d.Action.ConfirmLanguage
 		}
 		return
 	}

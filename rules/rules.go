@@ -24,6 +24,7 @@ type Rules struct {
 
 	receivers []receiver.Definition
 	templates templates.Set
+	language  string
 
 	dryRun bool // of the process
 
@@ -51,13 +52,14 @@ type Set struct {
 	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
 	Requests  bool             // people may request decisions, too
 	Templates templates.Set    // in place of the default texts
+	Language  string           // of the answers to people's commands, of event.Languages; "": English
 	Capacity  *limits.Capacity // limits the evaluations of all Rules that share it; nil: each evaluation is limited, but not their number
 }
 
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, templates: set.Templates,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, classes: set.Classes, receivers: set.Receivers, templates: set.Templates, language: set.Language,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
@@ -104,6 +106,9 @@ func atEnd(receiver string, all []*Rule) []event.Notice {
 // its address, its language and how it is gathered. The slice is shared and must not be
 // changed.
 func (rs *Rules) AtEnd() []event.Notice { return rs.ends }
+
+// Language returns the language of the answers to people's commands; "": English.
+func (rs *Rules) Language() string { return rs.language }
 
 // Rule returns the rule with a name; nil if there is none.
 func (rs *Rules) Rule(name string) *Rule { return rs.byName[name] }

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -28,16 +29,31 @@ import (
 type Rights func(p chatops.Person, to chatops.Target, does string) (refusal string, err error)
 
 // MayOn implements requests.Rights.
-func (r Rights) MayOn(_ context.Context, p chatops.Person, to chatops.Target, does string) (string, error) {
-	return r(p, to, does)
+func (r Rights) MayOn(_ context.Context, p chatops.Person, to chatops.Target, does string) (chatops.Refusal, error) {
+	text, err := r(p, to, does)
+	return Refused(text), err
+}
+
+// refused is the text of a refusal, in each language.
+type refused string
+
+// Text implements chatops.Refusal.
+func (r refused) Text(words.Style) (string, error) { return string(r), nil }
+
+// Refused returns a refusal with a text; nil for "".
+func Refused(text string) chatops.Refusal {
+	if text == "" {
+		return nil
+	}
+	return refused(text)
 }
 
 // Outsider implements requests.Rights: Eve is one.
-func (r Rights) Outsider(_ context.Context, p chatops.Person) (string, error) {
+func (r Rights) Outsider(_ context.Context, p chatops.Person) (chatops.Refusal, error) {
 	if p == Eve {
-		return "Guests may not do this.", nil
+		return Refused("Guests may not do this."), nil
 	}
-	return "", nil
+	return nil, nil
 }
 
 // Everybody may do everything.

@@ -30,7 +30,6 @@ const (
 // twice. The error says what is wrong with the time, which its reader names.
 func CheckSince(since time.Time, maxAge time.Duration, now time.Time) error {
 	switch oldest := now.Add(-maxAge); {
-	case since.IsZero():
 	case since.After(now):
 		return errors.New("is in the future")
 	case since.Before(oldest):
@@ -82,8 +81,10 @@ func (d *OnDemand) Start(ctx context.Context, requested event.CatchUp) (event.Ca
 	if oldest := now.Add(-d.finder.MaxAge); !requested.Since.IsZero() && oldest.Sub(requested.Since) < onTheWay {
 		requested.Since = later(requested.Since, oldest)
 	}
-	if err := CheckSince(requested.Since, d.finder.MaxAge, now); err != nil {
-		return event.CatchUp{}, &event.RequestError{Reason: err.Error()}
+	if !requested.Since.IsZero() {
+		if err := CheckSince(requested.Since, d.finder.MaxAge, now); err != nil {
+			return event.CatchUp{}, &event.RequestError{Reason: err.Error()}
+		}
 	}
 	requested.ID, requested.Began = rand.Text(), now
 	if !d.busy.CompareAndSwap(false, true) {

@@ -83,6 +83,12 @@ type Reply struct {
 	Public bool   // to all in the channel; else only to the person
 }
 
+// Refusal is why a person may not do something.
+type Refusal interface {
+	// Text returns it as sentences for the person, in mrkdwn.
+	Text(in words.Style) (string, error)
+}
+
 // Target is what a request of a person is about, as far as rights depend on it.
 type Target struct {
 	Project      int64               // 0: no single one

@@ -4,19 +4,21 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // Rights says what people may do.
 type Rights interface {
-	// MayOn returns why a person may not do to a target what a button does; "": the person
+	// MayOn returns why a person may not do to a target what a button does; nil: the person
 	// may.
-	MayOn(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	MayOn(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal chatops.Refusal, err error)
 }
 
 // Answers takes the answers that people give with the buttons of a question.
@@ -36,8 +38,9 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if err != nil {
 		return chatops.Reply{}, err
 	}
+	in := mrkdwn.Style.In(r.Button.Language)
 	if entry == nil {
-		return say("This question is not known any more."), nil
+		return say(in, "confirm_unknown", nil)
 	}
 	var waiting struct {
 		event.Outcome
@@ -48,24 +51,26 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	}
 	o := waiting.Outcome
 	if o.Action.Confirm == "" {
-		return say("Nobody needs to confirm this."), nil
+		return say(in, "confirm_unneeded", nil)
 	}
 	refusal, err := a.Rights.MayOn(ctx, r.By, chatops.TargetOf(o.Event), chatops.ButtonPlay)
 	if err != nil {
 		return chatops.Reply{}, err
 	}
-	if refusal != "" {
-		a.Log.Info("a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", refusal)...)
-		return chatops.Reply{Text: refusal}, nil
+	if refusal != nil {
+		text, err1 := refusal.Text(in)
+		reason, err2 := refusal.Text(words.Plain)
+		a.Log.Info("a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", reason)...)
+		return chatops.Reply{Text: text}, errors.Join(err1, err2)
 	}
 	given, err := a.answer(ctx, o.ID)
 	switch {
 	case err != nil:
 		return chatops.Reply{}, err
 	case given.Given():
-		return reply(o, given, r), nil
+		return reply(in, o, given, r)
 	case o.Result != "" && o.Result != event.ResultDeferred:
-		return a.over(ctx, o)
+		return a.over(ctx, in, o)
 	}
 	asked, err := a.asked(ctx, o.ID)
 	if err != nil {
@@ -73,7 +78,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	}
 	// Without asked.At, the message is there, and its record about to end.
 	if end := deadline(o.Decision, asked); !asked.At.IsZero() && r.ReceivedAt.After(end) {
-		return reply(o, event.Answer{Expired: true, At: end}, r), nil
+		return reply(in, o, event.Answer{Expired: true, At: end}, r)
 	}
 	first, err := a.put(ctx, Record{Decision: o.Decision, Try: waiting.Try, Request: r.ID, Answer: event.Answer{
 		Confirmed: r.Button.Does == chatops.ButtonConfirm,
@@ -86,12 +91,12 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if first.Request == r.ID {
 		a.Log.Info("a question was answered", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "decision", o.ID, "by", by(first.Answer), "result", result(first.Answer))...)
 	}
-	return reply(o, first.Answer, r), nil
+	return reply(in, o, first.Answer, r)
 }
 
 // over replies that the decision has ended, and has the question say so, which it does not
 // if a person has dropped the decision from the queue.
-func (a Answers) over(ctx context.Context, o event.Outcome) (chatops.Reply, error) {
+func (a Answers) over(ctx context.Context, in words.Style, o event.Outcome) (chatops.Reply, error) {
 	edit, err := question(o, event.Answer{})
 	if err != nil {
 		return chatops.Reply{}, err
@@ -99,29 +104,42 @@ func (a Answers) over(ctx context.Context, o event.Outcome) (chatops.Reply, erro
 	if _, err := a.Queue.Put(ctx, edit); err != nil {
 		return chatops.Reply{}, err
 	}
-	return say("This is no longer needed: the play of %s is %s. %s", mrkdwn.Title(o.Job.Name), mrkdwn.Title(o.Result), mrkdwn.Escape(o.Reason)), nil
+	return say(in, "confirm_over", replyView{Job: mrkdwn.Title(o.Job.Name), Result: o.Result, Reason: mrkdwn.Escape(o.Reason)})
+}
+
+// replyView is the data of the blocks confirm_… of package words.
+type replyView struct {
+	Job            string // its name
+	Result, Reason string // of the decision
+	At             string // when the answer that counts came, or this one
+	Within         time.Duration
+	By             string // who gave the answer that counts
+	Confirmed      bool   // it does
 }
 
 // reply says which answer counts.
-func reply(o event.Outcome, first event.Answer, r chatops.Request) chatops.Reply {
-	job := mrkdwn.Title(o.Job.Name)
+func reply(in words.Style, o event.Outcome, first event.Answer, r chatops.Request) (chatops.Reply, error) {
+	v := replyView{
+		Job: mrkdwn.Title(o.Job.Name), At: first.At.UTC().Format("15:04 MST"), Within: time.Duration(o.Action.ConfirmWithin),
+		By: mrkdwn.Title(cmp.Or(first.By.Name, first.By.UserID)), Confirmed: first.Confirmed,
+	}
 	switch {
 	case !first.Given():
-		return say("Somebody has dropped the first answer from the queue: this question can't be answered any more.")
+		return say(in, "confirm_dropped", v)
 	case first.Expired && !r.ReceivedAt.After(first.At):
-		return say("You pressed the button in time, at %s, but it was handled only after the time to answer had ended: %s is not played.", r.ReceivedAt.UTC().Format("15:04 MST"), job)
+		v.At = r.ReceivedAt.UTC().Format("15:04 MST")
+		return say(in, "confirm_handled_late", v)
 	case first.Expired:
-		return say("You are too late: nobody confirmed it within %s, and %s is not played.", event.Coarse(time.Duration(o.Action.ConfirmWithin)), job)
+		return say(in, "confirm_too_late", v)
 	case first.By.UserID != r.By.UserID:
-		return say("%s was faster, and has %s it at %s.", mrkdwn.Title(cmp.Or(first.By.Name, first.By.UserID)), result(first), first.At.UTC().Format("15:04 MST"))
+		return say(in, "confirm_other", v)
 	case first.Confirmed != (r.Button.Does == chatops.ButtonConfirm):
-		return say("You have %s it before, at %s: that counts.", result(first), first.At.UTC().Format("15:04 MST"))
-	case first.Confirmed:
-		return say("You have confirmed it: %s is played unless something else keeps it, which the question says then.", job)
+		return say(in, "confirm_before", v)
 	}
-	return say("You have rejected it: %s is not played.", job)
+	return say(in, "confirm_done", v)
 }
 
+// result returns an answer, for the log.
 func result(a event.Answer) string {
 	if a.Confirmed {
 		return "confirmed"
@@ -129,6 +147,8 @@ func result(a event.Answer) string {
 	return "rejected"
 }
 
-func say(format string, args ...any) chatops.Reply {
-	return chatops.Reply{Text: fmt.Sprintf(format, args...)}
+// say returns a block of package words as a reply.
+func say(in words.Style, block string, v any) (chatops.Reply, error) {
+	text, err := in.Say(block, v)
+	return chatops.Reply{Text: text}, err
 }

@@ -40,7 +40,7 @@ func (p Page) Path() string {
 
 // NotShown says that GitLab does not show the page's object, because of its answer err.
 func (p Page) NotShown(err error) string {
-	return fmt.Sprintf("GitLab shows the token's user no %s (%s): it does not exist, was deleted, or the user is no member of the project", p, apierror.Words(err))
+	return fmt.Sprintf("GitLab does not show %s to the user of the token (%s): it does not exist, was deleted, or the user is no member of the project", p, apierror.Words(err))
 }
 
 // NotShownError is the error for a page whose object GitLab does not show.
@@ -57,12 +57,20 @@ func (p Page) NotOf(project string) string {
 }
 
 // PageError says why a text is not the address of a job or a pipeline of the instance.
-type PageError struct{ reason string }
+type PageError struct {
+	Shown     string // the text, without what is secret in it
+	Elsewhere bool   // it is an address of another GitLab
+	reason    string
+}
 
 func (e *PageError) Error() string { return e.reason }
 
 // Missing says that it is the address that is wrong.
 func (*PageError) Missing() bool { return false }
+
+func noPage(address, format string, args ...any) error {
+	return &PageError{Shown: redact.URL(address), reason: fmt.Sprintf(format, args...)}
+}
 
 const wantPage = "give the address of a job's or a pipeline's page, such as https://gitlab.example.com/group/project/-/jobs/123 or …/-/pipelines/456"
 
@@ -78,13 +86,13 @@ func (c *Client) ParsePage(ctx context.Context, address string) (Page, error) {
 	address = strings.TrimSpace(address)
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
-		return Page{}, &PageError{fmt.Sprintf("%q is no address: %s", redact.URL(address), wantPage)}
+		return Page{}, noPage(address, "%q is no address: %s", redact.URL(address), wantPage)
 	}
 	u.User = nil
 	shown := redact.URL(address)
 	page, ok := parseAddress(u.String())
 	if !ok {
-		return Page{}, &PageError{fmt.Sprintf("%q is no http(s) address: %s", shown, wantPage)}
+		return Page{}, noPage(address, "%q is no http(s) address: %s", shown, wantPage)
 	}
 	base, ok := c.baseOf(page)
 	if _, certain := c.addresses.known(); !ok && !certain {
@@ -93,16 +101,16 @@ func (c *Client) ParsePage(ctx context.Context, address string) (Page, error) {
 		}
 	}
 	if !ok {
-		return Page{}, &PageError{fmt.Sprintf("%s is a page of another GitLab than %s: ask the Pipesteward of that GitLab, or, if it is another address of the same one, name it with --gitlab-alias", page.origin, c.instance)}
+		return Page{}, &PageError{page.origin, true, fmt.Sprintf("%s is a page of another GitLab than %s: ask the Pipesteward of that GitLab, or, if it is another address of the same one, name it with --gitlab-alias", page.origin, c.instance)}
 	}
 	found := ofPage.FindStringSubmatch(strings.TrimPrefix(page.path, base.path))
 	if found == nil {
-		return Page{}, &PageError{fmt.Sprintf("%s is no page of a job or a pipeline: %s", shown, wantPage)}
+		return Page{}, noPage(address, "%s is no page of a job or a pipeline: %s", shown, wantPage)
 	}
 	p := Page{Project: found[1]}
 	id, err := strconv.ParseInt(found[3], 10, 64)
 	if err != nil || id < 1 {
-		return Page{}, &PageError{fmt.Sprintf("%s: %s is no id: %s", shown, found[3], wantPage)}
+		return Page{}, noPage(address, "%s: %s is no id: %s", shown, found[3], wantPage)
 	}
 	if found[2] == "pipelines" {
 		p.Pipeline = id

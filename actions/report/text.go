@@ -3,43 +3,54 @@ package report
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// view is the data of report.tmpl, in the style of the medium.
+// view is the data of report.*.tmpl, in the style of the medium.
 type view struct {
 	Since, Project, Rule string
-	Decisions            string // how many; "": none
-	Outcomes             string // each with its number
-	Actions              string // of a dry run: likewise
+	Decisions            int
+	Outcomes             []count
+	Actions              []count // of a dry run
 	Retries              *retriesView
 	WouldRetry           *wouldRetryView
-	Most                 string // the jobs with the most retries
-	Erased               string
+	Most                 []jobView // the jobs with the most retries
+	Erased               int       // jobs
+	Freed                string    // by that
 	Covers, LastBefore   string
-	Kept                 string // how long the journal keeps decisions
+	Kept                 time.Duration // how long the journal keeps decisions
 	Cut                  bool
-	Unreadable           string
+	Unreadable           int
+}
+
+// count is how often there is an outcome or an action.
+type count struct {
+	Word  string
+	Times int
 }
 
 type retriesView struct {
-	Started, Rate, Open                            string
-	FailedBefore, PassedRuns, FailedAgain, Unknown string
+	Started, Passed, Ended, Open          int
+	Rate                                  string // of those that passed; "": none has ended
+	FailedBefore, PassedRuns, FailedAgain time.Duration
+	Unknown                               int
 }
 
 type wouldRetryView struct {
-	Passed          int
-	Retries         string
+	Passed, Retries int
 	DeliveriesSince string
+}
+
+type jobView struct {
+	Job, Project string
+	Times        int
 }
 
 // mostNamed is how many of the jobs with the most retries are named, and maxName how long
@@ -52,48 +63,48 @@ const (
 // Text returns the report in a few lines. An error is a mistake in the templates.
 func Text(r Report, s words.Style) (string, error) {
 	v := view{
-		Since: r.Since.UTC().Format(time.RFC3339), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Outcomes: OutcomesText(r.Total.Outcomes), Actions: actionsText(r.Actions),
-		Most: mostRetried(r.Jobs, s), Erased: erasedText(r.Total), Covers: clock(r.Covers), LastBefore: clock(r.LastBefore),
-		Kept: event.Duration(store.DefaultJournalTTL).String(), Cut: r.Cut,
+		Since: r.Since.UTC().Format(time.RFC3339), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Decisions: r.Total.Decisions(), Outcomes: counted(r.Total.Outcomes),
+		Most: mostRetried(r.Jobs, s), Erased: r.Total.Erased, Covers: clock(r.Covers), LastBefore: clock(r.LastBefore),
+		Kept: store.DefaultJournalTTL, Cut: r.Cut, Unreadable: r.Unreadable,
 	}
-	if n := r.Total.Decisions(); n > 0 {
-		v.Decisions = english.Plural(n, "outcome", "")
-		if r.DryRun {
-			v.Decisions = english.Plural(n, "decision", "")
-		}
+	if r.Total.Freed > 0 {
+		v.Freed = humanize.Bytes(uint64(r.Total.Freed))
 	}
-	if r.Unreadable > 0 {
-		v.Unreadable = english.Plural(r.Unreadable, "entry", "entries")
+	for _, row := range r.Actions {
+		v.Actions = append(v.Actions, count{s.Verb(row.Name), row.Decisions()})
 	}
 	if t := r.Total.Retries; t.Started > 0 {
 		v.Retries = &retriesView{
-			Started: english.Plural(t.Started, "retry was started", "retries were started"), Rate: RateText(t),
-			FailedBefore: timeText(t.FailedBefore), PassedRuns: timeText(t.PassedRuns), FailedAgain: timeText(t.FailedAgain),
-		}
-		if t.Open > 0 {
-			v.Retries.Open = strconv.Itoa(t.Open)
-		}
-		if n := t.FailedBefore.Unknown + t.PassedRuns.Unknown + t.FailedAgain.Unknown; n > 0 {
-			v.Retries.Unknown = english.Plural(n, "run", "")
+			Started: t.Started, Passed: t.Passed, Ended: t.Passed + t.Failed, Open: t.Open, Rate: percent(t),
+			FailedBefore: span(t.FailedBefore), PassedRuns: span(t.PassedRuns), FailedAgain: span(t.FailedAgain),
+			Unknown: t.FailedBefore.Unknown + t.PassedRuns.Unknown + t.FailedAgain.Unknown,
 		}
 	}
 	if t := r.Total.WouldRetry; t.Retries > 0 {
-		v.WouldRetry = &wouldRetryView{Passed: t.PassedAnyway, Retries: english.Plural(t.Retries, "retry", "retries"), DeliveriesSince: clock(r.DeliveriesSince)}
+		v.WouldRetry = &wouldRetryView{Passed: t.PassedAnyway, Retries: t.Retries, DeliveriesSince: clock(r.DeliveriesSince)}
 	}
 	block := "report"
 	if r.DryRun {
 		block = "report_dry_run"
 	}
-	return words.Say(block, v)
+	return s.Say(block, v)
 }
 
-// OutcomesText lists outcomes with their numbers, as in: 12 done, 3 gave up.
-func OutcomesText(counts map[string]int) string {
-	var parts []string
+// counted lists outcomes with their numbers.
+func counted(counts map[string]int) (all []count) {
 	for _, result := range append(slices.Clone(event.Results), Waiting) {
 		if n := counts[result]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(result, "_", " ")))
+			all = append(all, count{result, n})
 		}
+	}
+	return all
+}
+
+// OutcomesText lists outcomes with their numbers in English, as in: 12 done, 3 gave up.
+func OutcomesText(counts map[string]int) string {
+	var parts []string
+	for _, c := range counted(counts) {
+		parts = append(parts, fmt.Sprintf("%d %s", c.Times, strings.ReplaceAll(c.Word, "_", " ")))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -104,45 +115,28 @@ func RateText(r Retries) string {
 	if r.PassRate == nil {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d (%.0f %%)", r.Passed, r.Passed+r.Failed, 100**r.PassRate)
+	return fmt.Sprintf("%d of %d (%s)", r.Passed, r.Passed+r.Failed, percent(r))
 }
 
-// actionsText lists actions with the numbers of their decisions, as in: 12 retry, 2 play.
-func actionsText(rows []Row) string {
-	var parts []string
-	for _, row := range rows {
-		parts = append(parts, fmt.Sprintf("%d %s", row.Decisions(), strings.ReplaceAll(row.Name, "_", " ")))
+// percent writes the pass rate; "" if there is none.
+func percent(r Retries) string {
+	if r.PassRate == nil {
+		return ""
 	}
-	return strings.Join(parts, ", ")
+	return fmt.Sprintf("%.0f %%", 100**r.PassRate)
 }
 
 // mostRetried names the jobs with the most retries.
-func mostRetried(jobs []Row, s words.Style) string {
-	var parts []string
+func mostRetried(jobs []Row, s words.Style) (all []jobView) {
 	for _, job := range jobs[:min(len(jobs), mostNamed)] {
 		if n := job.Retries.Started + job.WouldRetry.Retries; n > 0 && job.Others == 0 {
-			parts = append(parts, fmt.Sprintf("%s of %s (%s)", s.Code(job.Name), s.Text(job.Project, maxName), english.Plural(n, "time", "")))
+			all = append(all, jobView{s.Code(job.Name), s.Text(job.Project, maxName), n})
 		}
 	}
-	return strings.Join(parts, ", ")
+	return all
 }
 
-// erasedText says how many jobs were erased and what that freed; "" for none.
-func erasedText(s Sums) string {
-	if s.Erased == 0 {
-		return ""
-	}
-	text := english.Plural(s.Erased, "job", "")
-	if s.Freed > 0 {
-		text += ", " + humanize.Bytes(uint64(s.Freed)) + " of logs and artifacts"
-	}
-	return text
-}
-
-// timeText writes a runner time, like 45s or 2h30m.
-func timeText(t RunTime) string {
-	return event.Coarse(time.Duration(t.Seconds * float64(time.Second))).String()
-}
+func span(t RunTime) time.Duration { return time.Duration(t.Seconds * float64(time.Second)) }
 
 // clock writes a point in time, "" for none.
 func clock(t time.Time) string {

@@ -21,7 +21,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	case err != nil:
 		return answer{}, err
 	case o == nil:
-		return sayIn(styleOf(r), "request_expired", nil)
+		return sayIn(h.styleOf(r), "request_expired", nil)
 	}
 	if b.Job != 0 && b.Job != o.Job.ID {
 		o.Job = anotherRun(*o, b.Job)
@@ -31,16 +31,19 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 		return answer{}, err
 	}
 	refusal, err := h.may(ctx, r, on, b.Does)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	switch b.Does {
 	case chatops.ButtonMute:
 		return h.muteRule(ctx, r, *o)
 	case chatops.ButtonLog:
-		return h.log(ctx, o.Event, styleOf(r))
+		return h.log(ctx, o.Event, h.styleOf(r))
 	case chatops.ButtonWhy:
-		return h.why(ctx, pageOf(o.Event, b.Job))
+		return h.why(ctx, pageOf(o.Event, b.Job), h.styleOf(r))
 	}
 	action, err := actionOf(b, *o)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -14,29 +15,32 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// command is one of the commands after /pipesteward.
+// command is one of the commands after /pipesteward. What it does, for the help, is in
+// command_does of package words.
 type command struct {
 	name  string
 	words string // that follow it, for the help
-	does  string // for the help
 	run   func(ctx context.Context, r chatops.Request, words []string) (answer, error)
 }
+
+// usage returns how the command is written.
+func (c command) usage() string { return strings.TrimSpace(c.name + " " + c.words) }
 
 // commands returns the commands, in the order of the help.
 func (h *Handler) commands() []command {
 	all := []command{
-		{"why", "URL", "what happened to a job or a pipeline, by its address in GitLab", h.whyCommand},
-		{"retry", "URL", "retries it", h.retryCommand},
-		{"mute", muteWords + " [for 1h] [replace] [reason TEXT]", "stops notifications; actions go on", h.muteCommand},
-		{"unmute", muteWords, "ends a mute", h.unmuteCommand},
-		{"pause", pauseWords + " [for 1h] [replace] [reason TEXT]", "stops actions; what is decided waits", h.pauseCommand},
-		{"resume", pauseWords, "ends a pause", h.resumeCommand},
-		{"status", "", "what is paused, muted and in the queue", h.statusCommand},
+		{"why", "URL", h.whyCommand},
+		{"retry", "URL", h.retryCommand},
+		{"mute", muteWords + " [for 1h] [replace] [reason TEXT]", h.muteCommand},
+		{"unmute", muteWords, h.unmuteCommand},
+		{"pause", pauseWords + " [for 1h] [replace] [reason TEXT]", h.pauseCommand},
+		{"resume", pauseWords, h.resumeCommand},
+		{"status", "", h.statusCommand},
 	}
 	if h.Reports != nil {
-		all = append(all, command{"report", "[since 7d]", "how retries have helped", h.reportCommand})
+		all = append(all, command{"report", "[since 7d]", h.reportCommand})
 	}
-	return append(all, command{"help", "", "this text", h.helpCommand})
+	return append(all, command{"help", "", h.helpCommand})
 }
 
 const (
@@ -60,83 +64,112 @@ func (h *Handler) command(ctx context.Context, r chatops.Request) (answer, error
 		}
 		known = append(known, c.name)
 	}
-	text := "There is no command " + mrkdwn.Code(words[0])
-	if nearest := spelling.Nearest(strings.ToLower(words[0]), known); nearest != "" {
-		text += ": " + mrkdwn.Code(nearest) + "?"
-	}
-	return say(text + " `/pipesteward help` lists those that there are."), nil
+	return sayIn(h.styleOf(r), "command_unknown", nearest{mrkdwn.Code(words[0]), mrkdwn.Code(spelling.Nearest(strings.ToLower(words[0]), known))})
 }
 
-func (h *Handler) helpCommand(context.Context, chatops.Request, []string) (answer, error) {
+// nearest is a word that is not known, and the known one that it may stand for; "": none.
+type nearest struct{ Word, Nearest string }
+
+func (h *Handler) helpCommand(_ context.Context, r chatops.Request, _ []string) (answer, error) {
 	var lines []string
 	for _, c := range h.commands() {
-		lines = append(lines, fmt.Sprintf("• `/pipesteward %s` %s", strings.TrimSpace(c.name+" "+c.words), c.does))
+		does, err := h.styleOf(r).Say("command_does", c.name)
+		if err != nil {
+			return answer{}, err
+		}
+		lines = append(lines, fmt.Sprintf("• `/pipesteward %s` %s", c.usage(), does))
 	}
 	return say(strings.Join(lines, "\n")), nil
 }
 
 // wrong returns the answer to a command that can't be read, with how to write it.
-func (h *Handler) wrong(name string, err error) answer {
+func (h *Handler) wrong(r chatops.Request, name string, m *mistake) (answer, error) {
+	in := h.styleOf(r)
+	why, err := in.Say(m.block, m.data)
+	if err != nil {
+		return answer{}, err
+	}
+	var usage string
 	for _, c := range h.commands() {
 		if c.name == name {
-			return say(fmt.Sprintf("That can't be read: %s.\nWrite `/pipesteward %s`", err, strings.TrimSpace(name+" "+c.words)))
+			usage = c.usage()
 		}
 	}
-	return say(err.Error())
+	return sayIn(in, "command_wrong", struct{ Why, Usage string }{why, usage})
 }
 
 // page reads the only word of a command, which is the address of a job or a pipeline of
 // the configured GitLab.
-func (h *Handler) page(ctx context.Context, words []string) (page gitlab.Page, wrong error) {
+func (h *Handler) page(ctx context.Context, words []string) (gitlab.Page, *mistake, error) {
 	if len(words) != 1 {
-		return page, errors.New("one address of a job or a pipeline in GitLab belongs here")
+		return gitlab.Page{}, &mistake{"wrong_one_page", nil}, nil
 	}
 	page, err := h.GitLab.ParsePage(ctx, addressOf(words[0]))
-	if err != nil {
-		return page, errors.New(quoted(err.Error()))
+	if wrong, is := errors.AsType[*gitlab.PageError](err); is {
+		return page, h.wrongPage(wrong), nil
 	}
-	return page, nil
+	return page, nil, err
+}
+
+// wrongPage returns why an address is not that of a page.
+func (h *Handler) wrongPage(err *gitlab.PageError) *mistake {
+	m := &mistake{"wrong_page", struct{ Address, GitLab string }{quoted(err.Shown), quoted(h.GitLab.Instance())}}
+	if err.Elsewhere {
+		m.block = "wrong_gitlab"
+	}
+	return m
 }
 
 // notSeen is the answer about a page that the person or Pipesteward may not see, which is the
 // same whether there is such a page.
-func notSeen(page gitlab.Page) answer {
-	text := "There is no " + quoted(page.String()) + " that both you and Pipesteward may see"
-	if page.Job != 0 {
-		text += " (GitLab shows no trigger job by its id)"
-	}
-	return say(text + ". You need the role Reporter in the project, and the public e-mail of your profile in GitLab must be your address in Slack; or be an operator.")
+func (h *Handler) notSeen(r chatops.Request, page gitlab.Page) (answer, error) {
+	return sayIn(h.styleOf(r), "command_not_seen", escaped(page))
+}
+
+// escaped returns a page as it can stand in a reply.
+func escaped(page gitlab.Page) gitlab.Page {
+	page.Project = quoted(page.Project)
+	return page
 }
 
 func (h *Handler) whyCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
-	page, wrong := h.page(ctx, words)
-	if wrong != nil {
-		return h.wrong("why", wrong), nil
+	page, wrong, err := h.page(ctx, words)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case wrong != nil:
+		return h.wrong(r, "why", wrong)
 	}
 	project, err := h.GitLab.WithBudget(maxRequests).Project(ctx, page.Project)
 	switch {
 	case apierror.IsHidden(err):
-		return notSeen(page), nil
+		return h.notSeen(r, page)
 	case err != nil:
 		return answer{}, err
 	}
 	refusal, err := h.may(ctx, r, chatops.Target{Project: project.ID}, chatops.ButtonWhy)
-	if err != nil || refusal != "" {
-		return notSeen(page), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.notSeen(r, page)
 	}
-	return h.why(ctx, h.GitLab.Instance()+"/"+page.Path())
+	return h.why(ctx, h.GitLab.Instance()+"/"+page.Path(), h.styleOf(r))
 }
 
 func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
-	page, wrong := h.page(ctx, words)
-	if wrong != nil {
-		return h.wrong("retry", wrong), nil
+	page, wrong, err := h.page(ctx, words)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case wrong != nil:
+		return h.wrong(r, "retry", wrong)
 	}
 	e, err := h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
 	var notShown *gitlab.NotShownError
 	switch {
 	case errors.As(err, &notShown):
-		return notSeen(page), nil
+		return h.notSeen(r, page)
 	case err != nil:
 		return answer{}, err
 	}
@@ -149,9 +182,9 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	case err != nil:
 		return answer{}, err
 	case hidden:
-		return notSeen(page), nil
-	case refusal != "":
-		return say(refusal), nil
+		return h.notSeen(r, page)
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	action := event.Action{Verb: event.VerbRetry}
 	if page.Job == 0 {
@@ -163,24 +196,29 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
 	s, wrong := h.scope(words, "all", "project", "rule", "channel", "for", "replace", "reason")
 	if wrong != nil {
-		return h.wrong("mute", wrong), nil
+		return h.wrong(r, "mute", wrong)
 	}
-	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	s.Until = s.until(r.ReceivedAt)
-	a, err := h.mute(ctx, r, s.Mute, s.replace)
-	return a.adding(s.note()), err
+	return h.noting(r, s)(h.mute(ctx, r, s.Mute, s.replace))
 }
 
 func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
 	s, wrong := parseScope(words, "all", "project", "rule", "channel")
 	if wrong != nil {
-		return h.wrong("unmute", wrong), nil
+		return h.wrong(r, "unmute", wrong)
 	}
 	typed := s.Mute
-	if refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.ButtonMute, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	return h.unmute(ctx, r, typed, s.Mute)
 }
@@ -188,58 +226,84 @@ func (h *Handler) unmuteCommand(ctx context.Context, r chatops.Request, words []
 func (h *Handler) pauseCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
 	s, wrong := h.scope(words, "all", "project", "rule", "for", "replace", "reason")
 	if wrong != nil {
-		return h.wrong("pause", wrong), nil
+		return h.wrong(r, "pause", wrong)
 	}
-	if refusal, err := h.steers(ctx, r, chatops.CommandPause, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.CommandPause, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
-	a, err := h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace)
-	return a.adding(s.note()), err
+	return h.noting(r, s)(h.pause(ctx, r, event.Pause{Project: s.Project, Rule: s.Rule, Reason: s.Reason, Until: s.until(r.ReceivedAt)}, s.replace))
 }
 
 func (h *Handler) resumeCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
 	s, wrong := parseScope(words, "all", "project", "rule")
 	if wrong != nil {
-		return h.wrong("resume", wrong), nil
+		return h.wrong(r, "resume", wrong)
 	}
 	typed := event.Pause{Project: s.Project, Rule: s.Rule}
-	if refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); err != nil || refusal != "" {
-		return say(refusal), err
+	switch refusal, err := h.steers(ctx, r, chatops.CommandResume, &s); {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	return h.resume(ctx, r, typed, event.Pause{Project: s.Project, Rule: s.Rule})
 }
 
-// scope reads a scope whose rule must be in force.
-func (h *Handler) scope(words []string, allowed ...string) (scope, error) {
-	s, err := parseScope(words, allowed...)
-	if err == nil {
-		err = h.knownRule(s.Rule)
+// noting adds to an answer what is to be said of the scope.
+func (h *Handler) noting(r chatops.Request, s scope) func(answer, error) (answer, error) {
+	return func(a answer, err error) (answer, error) {
+		block, data := s.note()
+		if err != nil || block == "" {
+			return a, err
+		}
+		note, err := h.styleOf(r).Say(block, data)
+		return a.adding(note), err
 	}
-	return s, err
+}
+
+// scope reads a scope whose rule must be in force.
+func (h *Handler) scope(words []string, allowed ...string) (scope, *mistake) {
+	s, wrong := parseScope(words, allowed...)
+	if wrong == nil {
+		wrong = h.knownRule(s.Rule)
+	}
+	return s, wrong
 }
 
 func (h *Handler) statusCommand(ctx context.Context, r chatops.Request, _ []string) (answer, error) {
 	refusal, err := h.may(ctx, r, chatops.Target{}, chatops.CommandStatus)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
-	return h.status(ctx)
+	return h.status(ctx, h.styleOf(r))
 }
 
 func (h *Handler) reportCommand(ctx context.Context, r chatops.Request, words []string) (answer, error) {
 	since, wrong := parseSince(words)
 	if wrong != nil {
-		return h.wrong("report", wrong), nil
+		return h.wrong(r, "report", wrong)
 	}
 	refusal, err := h.may(ctx, r, chatops.Target{}, chatops.CommandStatus)
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
 	}
 	reporting, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	text, err := h.Reports.Report(reporting, since)
+	text, err := h.Reports.Report(reporting, since, h.styleOf(r))
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return say(fmt.Sprintf("The report takes longer than %s: ask for less, such as %s", reportTimeout, mrkdwn.Code("/pipesteward report since 1d"))), nil
+		return sayIn(h.styleOf(r), "report_slow", struct {
+			Limit   time.Duration
+			Instead string
+		}{reportTimeout, mrkdwn.Code("/pipesteward report since 1d")})
 	}
 	return say(text), err
 }

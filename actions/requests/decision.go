@@ -92,7 +92,7 @@ func (h *Handler) queue(ctx context.Context, l *worker.Lease, r chatops.Request,
 		if err != nil {
 			return answer{}, err
 		}
-		if text, err := h.standing(ctx, before, d, styleOf(r)); err != nil || text != "" {
+		if text, err := h.standing(ctx, before, d, h.styleOf(r)); err != nil || text != "" {
 			return say(text), err
 		}
 		err = l.DoneWith(ctx, store.Changes{

@@ -10,6 +10,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/actions/words"
 )
 
 // inSlack returns a harness in which the members of the group ci-ops of the simulated Slack
@@ -22,7 +23,11 @@ func inSlack(t *testing.T, members ...string) (h *actionstest.Harness, people []
 		if err != nil {
 			return "", err
 		}
-		return rights.New(rights.Config{Slack: reader, Operators: []string{"@ci-ops"}, Now: h.Now}).MayOn(t.Context(), p, to, does)
+		refusal, err := rights.New(rights.Config{Slack: reader, Operators: []string{"@ci-ops"}, Now: h.Now}).MayOn(t.Context(), p, to, does)
+		if err != nil || refusal == nil {
+			return "", err
+		}
+		return refusal.Text(words.Plain)
 	})
 	var ids []string
 	for _, name := range members {

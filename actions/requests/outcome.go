@@ -33,7 +33,7 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 		return l.Done(ctx)
 	case o.Result == "" || o.Result == event.ResultDeferred:
 		if h.Now().Sub(rec.ReceivedAt) >= followed {
-			text, err := stillWaits(*o, styleOf(rec.Request))
+			text, err := stillWaits(*o, h.styleOf(rec.Request))
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func (h *Handler) follow(ctx context.Context, l *worker.Lease, rec Record) error
 		}
 		return errors.Join(l.Keep(rec), l.Defer(ctx, min(max(firstLook, waited/4), maxLook)))
 	}
-	said, err := words.Outcome(*o, styleOf(rec.Request))
+	said, err := words.Outcome(*o, h.styleOf(rec.Request))
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,10 @@ func stillWaits(o event.Outcome, in words.Style) (string, error) {
 }
 
 // styleOf returns the style of the replies to a request: in the language of the message with
-// the button.
-func styleOf(r chatops.Request) words.Style {
+// the button, or of the rule files.
+func (h *Handler) styleOf(r chatops.Request) words.Style {
 	if r.Button == nil {
-		return mrkdwn.Style
+		return mrkdwn.Style.In(h.Rules().Language())
 	}
 	return mrkdwn.Style.In(r.Button.Language)
 }
@@ -85,7 +85,7 @@ func (h *Handler) sayWaits(ctx context.Context, rec *Record, o event.Outcome, wa
 	if rec.Waits != "" && (o.Result == "" || rec.Waits != "queue") || o.Result == "" && waited < saidAfter {
 		return nil
 	}
-	in := styleOf(rec.Request)
+	in := h.styleOf(rec.Request)
 	text, err := in.Say("request_queued", nil)
 	if o.Result == event.ResultDeferred {
 		text, err = words.Outcome(o, in)

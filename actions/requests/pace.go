@@ -6,7 +6,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/worker"
-	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -31,10 +30,10 @@ func (h *Handler) paced(ctx context.Context, l *worker.Lease, rec *Record) (bool
 		return true, l.Keep(*rec)
 	}
 	h.Log.Warn("a request from Slack is refused", "by", rec.By.Requester().String(), "action", does(rec.Request), "reason", "too many requests of the same person", "wait", wait.String())
-	text, err := styleOf(rec.Request).Say("request_too_many", struct {
+	text, err := h.styleOf(rec.Request).Say("request_too_many", struct {
 		PerMinute int
-		Wait      string // rounded up
-	}{perMinute, event.Coarse(wait + time.Second).String()})
+		Wait      time.Duration // rounded up
+	}{perMinute, (wait + time.Second).Truncate(time.Second)})
 	if err != nil {
 		return false, err
 	}

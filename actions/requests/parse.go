@@ -1,8 +1,6 @@
 package requests
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -24,15 +22,27 @@ type scope struct {
 }
 
 // note says which project was named by other than its path, or that Project seems to match
-// nothing; "" if there is nothing to say.
-func (s scope) note() string {
+// nothing: a block of package words and its data; "" if there is nothing to say.
+func (s scope) note() (block, data string) {
 	switch {
 	case s.project != 0 && !strings.EqualFold(s.named, s.Project):
-		return " " + mrkdwn.Code(s.named) + " is that project."
+		return "request_is_that", mrkdwn.Code(s.named)
 	case s.Project == "", s.project != 0, isGlob(s.Project):
-		return ""
+		return "", ""
 	}
-	return " GitLab shows no project with that path; for a group, write " + mrkdwn.Code("project "+s.Project+"/**") + "."
+	return "request_no_project", mrkdwn.Code("project " + s.Project + "/**")
+}
+
+// mistake is why a command can't be read: a block of package words and its data, which is
+// mrkdwn.
+type mistake struct {
+	block string
+	data  any
+}
+
+// wrongWord returns a mistake about a word of a command; allowed are those that belong there.
+func wrongWord(block, word string, allowed ...string) *mistake {
+	return &mistake{block, struct{ Word, Allowed string }{mrkdwn.Code(word), strings.Join(allowed, ", ")}}
 }
 
 // isGlob reports whether a project is given as a glob that may match several.
@@ -57,8 +67,8 @@ func scopeWords(m event.Mute) string {
 }
 
 // parseScope reads the words after mute, pause and the reverse: each of the allowed words
-// once, with its value after it. The error is for the person, as mrkdwn.
-func parseScope(words []string, allowed ...string) (scope, error) {
+// once, with its value after it.
+func parseScope(words []string, allowed ...string) (scope, *mistake) {
 	var s scope
 	may, seen := map[string]bool{}, map[string]bool{}
 	for _, word := range allowed {
@@ -68,9 +78,9 @@ func parseScope(words []string, allowed ...string) (scope, error) {
 		word := strings.TrimLeft(strings.ToLower(words[0]), "-—") // some write flags
 		switch {
 		case !may[word]:
-			return s, fmt.Errorf("%s is none of the words that belong here: %s", mrkdwn.Code(words[0]), strings.Join(allowed, ", "))
+			return s, wrongWord("wrong_word", words[0], allowed...)
 		case seen[word]:
-			return s, fmt.Errorf("%s is given twice", mrkdwn.Code(word))
+			return s, wrongWord("wrong_twice", word)
 		}
 		seen[word] = true
 		words = words[1:]
@@ -83,7 +93,7 @@ func parseScope(words []string, allowed ...string) (scope, error) {
 			continue
 		}
 		if len(words) == 0 {
-			return s, fmt.Errorf("a value is missing after %s", mrkdwn.Code(word))
+			return s, wrongWord("wrong_no_value", word)
 		}
 		value := words[0]
 		words = words[1:]
@@ -95,9 +105,9 @@ func parseScope(words []string, allowed ...string) (scope, error) {
 		case "channel":
 			s.Channel = channelOf(value)
 		case "for":
-			var err error
-			if s.span, err = parseDuration(value); err != nil {
-				return s, err
+			var wrong *mistake
+			if s.span, wrong = parseDuration(value); wrong != nil {
+				return s, wrong
 			}
 		case "reason": // it has the rest
 			s.Reason, words = strings.Join(append([]string{value}, words...), " "), nil
@@ -105,9 +115,9 @@ func parseScope(words []string, allowed ...string) (scope, error) {
 	}
 	switch named := s.Project+s.Rule+s.Channel != ""; {
 	case named && s.all:
-		return s, errors.New("`all` is everything: leave it out, or leave out the others")
+		return s, &mistake{"wrong_all_and_more", nil}
 	case !named && !s.all:
-		return s, fmt.Errorf("say what: %s; `all` is everything", strings.Join(allowed, ", "))
+		return s, wrongWord("wrong_nothing", "", allowed...)
 	}
 	return s, nil
 }
@@ -124,21 +134,21 @@ func (s scope) until(from time.Time) time.Time {
 const reportFor = 7 * 24 * time.Hour
 
 // parseSince reads how far back a report reaches.
-func parseSince(words []string) (time.Duration, error) {
+func parseSince(words []string) (time.Duration, *mistake) {
 	switch {
 	case len(words) == 0:
 		return reportFor, nil
 	case len(words) != 2 || strings.TrimLeft(words[0], "-—") != "since":
-		return 0, errors.New("a report takes no more than `since` and a duration")
+		return 0, &mistake{"wrong_report", nil}
 	}
 	return parseDuration(words[1])
 }
 
 // parseDuration reads a duration that is longer than none.
-func parseDuration(word string) (time.Duration, error) {
+func parseDuration(word string) (time.Duration, *mistake) {
 	d, err := model.ParseDuration(word)
 	if err != nil || d <= 0 {
-		return 0, fmt.Errorf("%s is not a duration: write for instance 30m, 2h or 1d", mrkdwn.Code(word))
+		return 0, wrongWord("wrong_duration", word)
 	}
 	return time.Duration(d), nil
 }

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/dustin/go-humanize/english"
-
 	"github.com/pipesteward/pipesteward/actions/facts"
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
@@ -44,20 +44,29 @@ func (h *Handler) log(ctx context.Context, e event.Event, in words.Style) (answe
 }
 
 // why replies with the story of a job or a pipeline, in short.
-func (h *Handler) why(ctx context.Context, address string) (answer, error) {
-	s, err := h.Stories.Build(ctx, address)
-	var requested interface{ Missing() bool }
+func (h *Handler) why(ctx context.Context, address string, in words.Style) (answer, error) {
+	s, err := h.Stories.Build(ctx, address, in.Language)
+	var gone *story.MissingError
+	var wrong *gitlab.PageError
 	switch {
-	case errors.As(err, &requested):
-		return say(quoted(err.Error())), nil
+	case errors.As(err, &gone):
+		return sayIn(in, "command_gone", escaped(gone.Page))
+	case errors.As(err, &wrong): // the message is about another GitLab than the configured one
+		m := h.wrongPage(wrong)
+		return sayIn(in, m.block, m.data)
 	case err != nil:
 		return answer{}, err
 	}
-	subject := mrkdwn.Link(s.URL, fmt.Sprintf("pipeline %d", s.Pipeline.ID))
+	terms := words.TermsIn(in.Language)
+	subject := mrkdwn.Link(s.URL, strings.TrimSpace(fmt.Sprintf(terms.NumberedPipeline, s.Pipeline.ID)))
 	if s.Job.ID != 0 {
-		subject = mrkdwn.Link(s.URL, fmt.Sprintf("job %d %s", s.Job.ID, s.Job.Name))
+		subject = mrkdwn.Link(s.URL, strings.TrimSpace(fmt.Sprintf(terms.Job, s.Job.ID)+" "+s.Job.Name))
 	}
-	lines := []string{"*" + subject + "* in " + mrkdwn.Title(s.Project) + ": " + quoted(s.Answer)}
+	first, err := in.Say("why_answer", struct{ Subject, Project, Answer string }{subject, mrkdwn.Title(s.Project), quoted(s.Answer)})
+	if err != nil {
+		return answer{}, err
+	}
+	lines := []string{first}
 	for i, note := range s.Notes {
 		if i == maxNotes {
 			break
@@ -65,12 +74,12 @@ func (h *Handler) why(ctx context.Context, address string) (answer, error) {
 		text, _, _ := strings.Cut(note, "\n") // the command for it follows
 		lines = append(lines, "• "+quoted(text))
 	}
-	lines = append(lines, "All of it: "+mrkdwn.Code("pipesteward why "+words.Shell(s.URL)))
-	return say(mrkdwn.Cut(strings.Join(lines, "\n"), maxText, maxBytes)), nil
+	last, err := in.Say("why_all", mrkdwn.Code("pipesteward why "+words.Shell(s.URL)))
+	return say(mrkdwn.Cut(strings.Join(append(lines, last), "\n"), maxText, maxBytes)), err
 }
 
 // status replies with the state of the servers, in short.
-func (h *Handler) status(ctx context.Context) (answer, error) {
+func (h *Handler) status(ctx context.Context, in words.Style) (answer, error) {
 	depth, err := h.Store.Depth(ctx)
 	if err != nil {
 		return answer{}, err
@@ -83,26 +92,30 @@ func (h *Handler) status(ctx context.Context) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	lines := []string{fmt.Sprintf("%s in force. In the queue: %d due, %d waiting, %d in work, %d dead.", english.Plural(h.Rules().Len(), "rule", ""), depth.Due, depth.Waiting, depth.Leased, depth.Dead)}
+	var lines []string
+	var failures []error
+	add := func(bullet, block string, data any) {
+		text, err := in.Say(block, data)
+		lines, failures = append(lines, bullet+text), append(failures, err)
+	}
+	add("", "status_queue", struct{ Rules, Due, Waiting, Leased, Dead int }{h.Rules().Len(), depth.Due, depth.Waiting, depth.Leased, depth.Dead})
 	if trouble, is := h.GitLab.Trouble(); is {
-		lines = append(lines, ":warning: GitLab can't be used: "+quoted(trouble.Reason))
+		add("", "status_trouble", quoted(trouble.Reason))
 	}
-	for i, p := range pauses {
-		if i == maxScope {
-			lines = append(lines, fmt.Sprintf("… and %s more", english.Plural(len(pauses)-i, "pause", "")))
-			break
-		}
-		lines = append(lines, "• "+quoted(p.String()))
+	for _, p := range pauses[:min(len(pauses), maxScope)] {
+		add("• ", "paused", viewOfPause(p))
 	}
-	for i, m := range mutes {
-		if i == maxScope {
-			lines = append(lines, fmt.Sprintf("… and %s more", english.Plural(len(mutes)-i, "mute", "")))
-			break
-		}
-		lines = append(lines, "• "+quoted(m.String()))
+	if more := len(pauses) - maxScope; more > 0 {
+		add("", "status_more_pauses", more)
+	}
+	for _, m := range mutes[:min(len(mutes), maxScope)] {
+		add("• ", "muted", viewOfMute(m))
+	}
+	if more := len(mutes) - maxScope; more > 0 {
+		add("", "status_more_mutes", more)
 	}
 	if len(pauses)+len(mutes) == 0 {
-		lines = append(lines, "Nothing is paused or muted.")
+		add("", "status_nothing", nil)
 	}
-	return say(mrkdwn.Cut(strings.Join(lines, "\n"), maxText, maxBytes)), nil
+	return say(mrkdwn.Cut(strings.Join(lines, "\n"), maxText, maxBytes)), errors.Join(failures...)
 }

@@ -12,14 +12,16 @@ import (
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/requests"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/store"
 )
 
 // endlessReport is a report on a journal that is too large.
 type endlessReport struct{}
 
-func (endlessReport) Report(ctx context.Context, _ time.Duration) (string, error) {
+func (endlessReport) Report(ctx context.Context, _ time.Duration, _ words.Style) (string, error) {
 	<-ctx.Done()
 	return "", ctx.Err()
 }
@@ -56,7 +58,7 @@ func TestReportThatTakesLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said replies
 		log := slog.New(slog.DiscardHandler)
-		handler := &requests.Handler{Store: unhurried{}, Rights: actionstest.Rights(actionstest.Everybody), Replies: &said, Reports: endlessReport{}, Now: time.Now, Log: log}
+		handler := &requests.Handler{Store: unhurried{}, Rights: actionstest.Rights(actionstest.Everybody), Replies: &said, Reports: endlessReport{}, Rules: func() *rules.Rules { return rules.New(rules.Set{}) }, Now: time.Now, Log: log}
 		body, err := json.Marshal(chatops.Request{ID: "r", By: actionstest.Ada, Command: "report since 1y", ReceivedAt: time.Now()})
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,9 @@
 //	steering.go  mutes, pauses and resumptions
 //	reading.go   the log excerpt, the story, the status
 //	command.go   the slash command; parse.go its words
+//
+// All texts are blocks of package words: those after a button are in the language of its
+// message, those after a command in that of the rule files.
 package requests
 
 import (
@@ -63,12 +66,12 @@ const (
 
 // Rights says who may do what.
 type Rights interface {
-	// Outsider returns why the person may do nothing at all; "" if that depends. It asks
+	// Outsider returns why the person may do nothing at all; nil if that depends. It asks
 	// Slack only. An error is no permission.
-	Outsider(ctx context.Context, p chatops.Person) (refusal string, err error)
+	Outsider(ctx context.Context, p chatops.Person) (refusal chatops.Refusal, err error)
 	// MayOn returns why the person may not do something, a Button or Command constant of
-	// package chatops, to the target; "" if they may. An error is no permission.
-	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal string, err error)
+	// package chatops, to the target; nil if they may. An error is no permission.
+	MayOn(ctx context.Context, p chatops.Person, to chatops.Target, does string) (refusal chatops.Refusal, err error)
 }
 
 // Replier replies to requests in Slack.
@@ -83,9 +86,9 @@ type Maker interface {
 	Requested(d event.Decision) (record store.Record, id string, err error)
 }
 
-// Storyteller tells what happened to a job or a pipeline.
+// Storyteller tells what happened to a job or a pipeline, in a language.
 type Storyteller interface {
-	Build(ctx context.Context, address string) (story.Story, error)
+	Build(ctx context.Context, address, language string) (story.Story, error)
 }
 
 // Answerer answers the buttons of a question whether a job is to be played.
@@ -93,9 +96,9 @@ type Answerer interface {
 	Answer(ctx context.Context, r chatops.Request) (chatops.Reply, error)
 }
 
-// Reporter reports, as text for Slack, how retries have helped for that long.
+// Reporter reports, as text in a style, how retries have helped for that long.
 type Reporter interface {
-	Report(ctx context.Context, since time.Duration) (string, error)
+	Report(ctx context.Context, since time.Duration, in words.Style) (string, error)
 }
 
 // Store is the part of the store that a Handler uses.
@@ -153,10 +156,16 @@ func sayIn(in words.Style, block string, data any) (answer, error) {
 	return say(text), err
 }
 
-// adding returns the answer with more text at its end.
-func (a answer) adding(text string) answer {
-	if a.Text != "" {
-		a.Text += text
+// public returns an answer to all in the channel, a block of package words.
+func public(in words.Style, block string, data any) (answer, error) {
+	text, err := in.Say(block, data)
+	return answer{Reply: chatops.Reply{Text: text, Public: true}}, err
+}
+
+// adding returns the answer with a sentence at its end.
+func (a answer) adding(sentence string) answer {
+	if a.Text != "" && sentence != "" {
+		a.Text += " " + sentence
 	}
 	return a
 }
@@ -183,7 +192,9 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		return err
 	case err != nil:
 		h.Log.Error("a request from Slack failed", "by", rec.By.Requester().String(), "action", does(rec.Request), "error", err)
-		a = say("That failed: " + quoted(apierror.Words(err)) + ". Try again later.")
+		if a, err = sayIn(h.styleOf(rec.Request), "command_failed", quoted(apierror.Words(err))); err != nil {
+			return err
+		}
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
 			return err
@@ -203,11 +214,12 @@ func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, erro
 		return h.helpCommand(ctx, r, nil)
 	}
 	refusal, err := h.Rights.Outsider(ctx, r.By)
-	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", refusal)
-	}
-	if err != nil || refusal != "" {
-		return say(refusal), err
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", reasonOf(refusal))
+		return h.refused(r, refusal)
 	}
 	if r.Button != nil {
 		return h.button(ctx, r, *r.Button)
@@ -243,23 +255,38 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	return nil
 }
 
-// may returns the refusal for a person who may not do something; "" if they may.
-func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, err error) {
+// may returns the refusal for a person who may not do something; nil if they may.
+func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, err error) {
 	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
-	if refusal != "" && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", refusal)
+	if refusal != nil && err == nil {
+		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
 	}
 	return refusal, err
 }
 
 // mayIfSeen is may for what the person has named; hidden: they may not even see it.
-func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal string, hidden bool, err error) {
+func (h *Handler) mayIfSeen(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, hidden bool, err error) {
 	refusal, err = h.may(ctx, r, to, what)
-	if err != nil || refusal == "" {
-		return "", false, err
+	if err != nil || refusal == nil {
+		return nil, false, err
 	}
 	unseen, err := h.Rights.MayOn(ctx, r.By, chatops.Target{Project: to.Project}, chatops.ButtonWhy)
-	return refusal, unseen != "", err
+	return refusal, unseen != nil, err
+}
+
+// refused is the answer that a person may not do something.
+func (h *Handler) refused(r chatops.Request, refusal chatops.Refusal) (answer, error) {
+	text, err := refusal.Text(h.styleOf(r))
+	return say(text), err
+}
+
+// reasonOf returns a refusal in English, for the log.
+func reasonOf(refusal chatops.Refusal) string {
+	text, err := refusal.Text(words.Plain)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // does returns what a request is, for the log.

@@ -1,6 +1,7 @@
 package requests
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ const muteFor = time.Hour
 // muteRule mutes the notifications of the message's rule in its project.
 func (h *Handler) muteRule(ctx context.Context, r chatops.Request, o event.Outcome) (answer, error) {
 	if o.Rule == "" {
-		return say("No rule sent this, so there is none to mute."), nil
+		return sayIn(h.styleOf(r), "request_no_rule", nil)
 	}
 	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)}, false)
 }
@@ -36,13 +37,19 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 		return answer{}, err
 	}
 	if recorded == "" {
-		if err := m.Check(h.Now()); err != nil {
-			return say(quoted(err.Error())), nil
+		if wrong, is := errors.AsType[*event.ScopeError](m.Check(h.Now())); is {
+			return h.wrongScope(r, "mute", wrong)
 		}
 		var state *event.StateError
 		switch _, err := h.Mutes.Mute(ctx, m, replace); {
-		case errors.As(err, &state), errors.Is(err, event.ErrManyMutes):
-			return say(quoted(err.Error())), nil
+		case errors.As(err, &state):
+			old, failed := like(ctx, m, h.Mutes.List)
+			if failed != nil || old == nil { // nil: it has ended meanwhile
+				return answer{}, cmp.Or(failed, err)
+			}
+			return sayIn(h.styleOf(r), "request_outlasted", viewOfMute(*old))
+		case errors.Is(err, event.ErrManyMutes):
+			return sayIn(h.styleOf(r), "request_many", many{true, event.MaxMutes})
 		case err != nil:
 			return answer{}, err
 		}
@@ -50,10 +57,7 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 			return answer{}, err
 		}
 	}
-	text, err := styleOf(r).Say("request_muted", struct{ By, Target, Until, Reason, Scope string }{
-		name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m)),
-	})
-	return public(text), err
+	return public(h.styleOf(r), "request_muted", change{name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m))})
 }
 
 // unmute ends the first of the mutes that is in force: the scopes are one as it was typed, and
@@ -71,7 +75,7 @@ func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event
 		return answer{}, err
 	}
 	if i < 0 {
-		return say("No mute has the scope " + mrkdwn.Code(scopes[len(scopes)-1].Scope()) + ": `/pipesteward status` lists those in force."), nil
+		return sayIn(h.styleOf(r), "request_no_mute", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
 	}
 	scope := scopes[i]
 	if recorded == "" {
@@ -83,7 +87,7 @@ func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event
 	if _, err := h.Mutes.Unmute(ctx, scope, by); err != nil {
 		return answer{}, err
 	}
-	return public(fmt.Sprintf("%s ended the mute %s.", name(r.By), mrkdwn.Code(scope.Scope()))), nil
+	return public(h.styleOf(r), "request_unmuted", change{By: name(r.By), Target: mrkdwn.Code(scope.Scope())})
 }
 
 // pause puts a pause in force.
@@ -96,13 +100,19 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 		return answer{}, err
 	}
 	if recorded == "" {
-		if err := p.Check(h.Now()); err != nil {
-			return say(quoted(err.Error())), nil
+		if wrong, is := errors.AsType[*event.ScopeError](p.Check(h.Now())); is {
+			return h.wrongScope(r, "pause", wrong)
 		}
 		var state *event.StateError
 		switch _, err := h.Pauses.Pause(ctx, p, replace); {
-		case errors.As(err, &state), errors.Is(err, event.ErrManyPauses):
-			return say(quoted(err.Error())), nil
+		case errors.As(err, &state):
+			old, failed := like(ctx, p, h.Pauses.List)
+			if failed != nil || old == nil { // nil: it has ended meanwhile
+				return answer{}, cmp.Or(failed, err)
+			}
+			return sayIn(h.styleOf(r), "request_outlasted", viewOfPause(*old))
+		case errors.Is(err, event.ErrManyPauses):
+			return sayIn(h.styleOf(r), "request_many", many{false, event.MaxPauses})
 		case err != nil:
 			return answer{}, err
 		}
@@ -111,7 +121,7 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 		}
 	}
 	scope := event.Mute{Project: p.Project, Rule: p.Rule}
-	return public(fmt.Sprintf("%s paused actions (%s)%s%s. What is decided waits. `/pipesteward resume %s` ends it.", name(r.By), mrkdwn.Code(p.Scope()), until(p.Until), because(p.Reason), mrkdwn.Escape(scopeWords(scope)))), nil
+	return public(h.styleOf(r), "request_paused", change{name(r.By), mrkdwn.Code(p.Scope()), date(p.Until), quoted(p.Reason), mrkdwn.Escape(scopeWords(scope))})
 }
 
 // resume ends the first of the pauses that is in force; see unmute.
@@ -128,7 +138,7 @@ func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event
 		return answer{}, err
 	}
 	if i < 0 {
-		return say("No pause has the scope " + mrkdwn.Code(scopes[len(scopes)-1].Scope()) + ": `/pipesteward status` lists those in force."), nil
+		return sayIn(h.styleOf(r), "request_no_pause", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
 	}
 	scope := scopes[i]
 	if recorded == "" {
@@ -139,7 +149,55 @@ func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event
 	if _, err := h.Pauses.Resume(ctx, scope, by); err != nil {
 		return answer{}, err
 	}
-	return public(fmt.Sprintf("%s ended the pause %s.", name(r.By), mrkdwn.Code(scope.Scope()))), nil
+	return public(h.styleOf(r), "request_resumed", change{By: name(r.By), Target: mrkdwn.Code(scope.Scope())})
+}
+
+// change is what a person did to a pause or a mute: the data of the blocks that say so.
+type change struct {
+	By, Target    string
+	Until, Reason string
+	Scope         string // the words of the command that ends it
+}
+
+// many is how many pauses or mutes there are, as many as can be.
+type many struct {
+	Mute  bool
+	Count int
+}
+
+// inForce is a pause or a mute as people read it.
+type inForce struct {
+	Mute          bool
+	Scope         string
+	By            string
+	Until, Reason string
+	Open          bool // until somebody ends it, if that is worth saying
+}
+
+func viewOfPause(p event.Pause) inForce {
+	return inForce{Scope: quoted(p.Scope()), By: quoted(p.By), Until: date(p.Until), Reason: quoted(p.Reason)}
+}
+
+func viewOfMute(m event.Mute) inForce {
+	return inForce{Mute: true, Scope: quoted(m.Scope()), By: quoted(m.By), Until: date(m.Until), Reason: quoted(m.Reason)}
+}
+
+// like returns the item in force with the identity of another one; nil: none has it.
+func like[S interface{ Identity() string }](ctx context.Context, other S, list func(context.Context) ([]S, error)) (*S, error) {
+	all, err := list(ctx)
+	if i := slices.IndexFunc(all, func(s S) bool { return s.Identity() == other.Identity() }); i >= 0 {
+		return &all[i], nil
+	}
+	return nil, err
+}
+
+// wrongScope answers that a pause or a mute can't be put in force as it is.
+func (h *Handler) wrongScope(r chatops.Request, command string, err *event.ScopeError) (answer, error) {
+	value := quoted(err.Value)
+	if err.Problem == event.ScopeGlob || err.Problem == event.ScopeChannel {
+		value = mrkdwn.Code(err.Value)
+	}
+	return h.wrong(r, command, &mistake{"scope_wrong", struct{ Problem, Value string }{err.Problem, value}})
 }
 
 // toEnd returns the index of the scope that a request ends: that which it has ended before,
@@ -182,13 +240,13 @@ func (h *Handler) recorded(ctx context.Context, r chatops.Request) (target strin
 // steers returns the refusal for a person who may not steer that scope, whose project gets
 // the path that it has in GitLab. Rights in a project suffice for that project alone: a
 // glob, a rule or a channel concerns others as well.
-func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal string, err error) {
+func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s *scope) (refusal chatops.Refusal, err error) {
 	if s.Project != "" && !isGlob(s.Project) {
 		found, err := h.GitLab.WithBudget(maxRequests).Project(ctx, s.Project)
 		switch {
 		case apierror.IsHidden(err): // it may be a group
 		case err != nil:
-			return "", err
+			return nil, err
 		default:
 			s.project, s.named, s.Project = found.ID, s.Project, found.Path
 		}
@@ -200,8 +258,8 @@ func (h *Handler) steers(ctx context.Context, r chatops.Request, what string, s 
 	return refusal, err
 }
 
-// knownRule returns an error for the person if there is no rule of the name; "" names none.
-func (h *Handler) knownRule(rule string) error {
+// knownRule returns the mistake if there is no rule of the name; "" names none.
+func (h *Handler) knownRule(rule string) *mistake {
 	if rule == "" || h.Rules().Rule(rule) != nil {
 		return nil
 	}
@@ -209,25 +267,11 @@ func (h *Handler) knownRule(rule string) error {
 	for _, r := range h.Rules().All() {
 		known = append(known, r.Name)
 	}
-	text := "there is no rule " + mrkdwn.Code(rule)
-	if nearest := spelling.Nearest(rule, known); nearest != "" {
-		text += ": " + mrkdwn.Code(nearest) + "?"
-	}
-	return errors.New(text)
+	return &mistake{"wrong_rule", nearest{mrkdwn.Code(rule), mrkdwn.Code(spelling.Nearest(rule, known))}}
 }
-
-func public(text string) answer { return answer{Reply: chatops.Reply{Text: text, Public: true}} }
 
 // name names the person in a reply.
 func name(p chatops.Person) string { return "<@" + mrkdwn.Escape(p.Requester().UserID) + ">" }
-
-// until writes when a pause ends.
-func until(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return " until " + date(t)
-}
 
 // date writes a point in time, as Slack shows it to each person in their own time zone; "" for
 // none.
@@ -236,12 +280,4 @@ func date(t time.Time) string {
 		return ""
 	}
 	return fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 MST"))
-}
-
-// because writes the reason of a pause.
-func because(reason string) string {
-	if reason == "" {
-		return ""
-	}
-	return ": " + quoted(reason)
 }

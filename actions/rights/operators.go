@@ -36,15 +36,6 @@ type members struct {
 	until time.Time
 }
 
-// orJoin is the end of a refusal that says which groups would permit everything; "" without
-// any.
-func (o *operators) orJoin() string {
-	if len(o.Operators) == 0 {
-		return ""
-	}
-	return "; or join a user group of operators in Slack (" + strings.Join(o.Operators, ", ") + ")"
-}
-
 // include reports whether a user is an operator. An error is about a group that could not
 // be read, if the user is in none of the others.
 func (o *operators) include(ctx context.Context, user string) (bool, error) {

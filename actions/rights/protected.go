@@ -2,7 +2,6 @@ package rights
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
@@ -11,48 +10,50 @@ import (
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 )
 
-// barrier is something that a project or a group may protect.
+// barrier is something that a project or a group may protect. It is the data of refusals.
 type barrier struct {
-	what string // such as: the branch `main`
-	do   string // what those do whom it is not closed to, as in: push or merge to
-	by   string // who can open it
+	Kind  string // branch, tag, environment, tier, or environments, which are not named
+	Name  string // as code
+	Group string // that protects the tier, as code
+
+	User  string // in GitLab, as code
+	Any   bool   // it is not known which environments are concerned
+	Count int    // of environments, which are too many to compare
 }
 
 // hidden refuses somebody for whom it is not known whether the barrier is closed.
-func (b barrier) hidden() string {
-	return fmt.Sprintf("GitLab does not tell Pipesteward who may %s %s, because the user of its token may not see that: you need the role Maintainer in the project.", b.do, b.what)
-}
+func (b barrier) hidden() chatops.Refusal { return sentence{"refused_hidden", b} }
 
-// closed refuses a user whom none of the protections allows to pass; "" if one does.
-func (b barrier) closed(u gitlab.User, role gitlab.Role, by ...gitlab.Protection) string {
+// closed refuses a user whom none of the protections allows to pass; nil if one does.
+func (b barrier) closed(u gitlab.User, role gitlab.Role, by ...gitlab.Protection) chatops.Refusal {
 	certain := true
 	for _, p := range by {
 		allows, sure := p.Allows(u.ID, role)
 		if allows {
-			return ""
+			return nil
 		}
 		certain = certain && sure
 	}
+	b.User = mrkdwn.Code(u.Username)
 	if !certain {
-		return fmt.Sprintf("Only members of some groups may %s %s, which is protected: Pipesteward can't see whether you are one.", b.do, b.what)
+		return sentence{"refused_groups", b}
 	}
-	return fmt.Sprintf("Your user in GitLab, %s, may not %s %s, which is protected: %s can allow it.", mrkdwn.Code(u.Username), b.do, b.what, b.by)
+	return sentence{"refused_protected", b}
 }
 
 // refOf returns the branch or the tag of a target.
 func refOf(on chatops.Target) barrier {
-	const by = "a Maintainer of the project"
 	if on.Tag {
-		return barrier{"the tag " + mrkdwn.Code(on.Ref), "create", by}
+		return barrier{Kind: "tag", Name: mrkdwn.Code(on.Ref)}
 	}
-	return barrier{"the branch " + mrkdwn.Code(on.Ref), "push or merge to", by}
+	return barrier{Kind: "branch", Name: mrkdwn.Code(on.Ref)}
 }
 
 // ofRef returns the protections that cover the ref of a target. hidden is set if GitLab does
 // not show them to Pipesteward's user.
-func (r *Rights) ofRef(ctx context.Context, on chatops.Target) (covering []gitlab.Protection, hidden bool, refusal string, err error) {
+func (r *Rights) ofRef(ctx context.Context, on chatops.Target) (covering []gitlab.Protection, hidden bool, refusal chatops.Refusal, err error) {
 	if on.Ref == "" {
-		return nil, false, "", nil
+		return nil, false, nil, nil
 	}
 	read := r.cfg.GitLab.ProtectedBranches
 	if on.Tag {
@@ -67,14 +68,14 @@ func (r *Rights) ofRef(ctx context.Context, on chatops.Target) (covering []gitla
 }
 
 // missing says why protections are missing: they are hidden, or a refusal or an error tells.
-func missing(err error, b barrier) (hidden bool, refusal string, _ error) {
+func missing(err error, b barrier) (hidden bool, refusal chatops.Refusal, _ error) {
 	switch {
 	case err == nil:
-		return false, "", nil
+		return false, nil, nil
 	case apierror.IsHidden(err):
-		return true, "", nil
+		return true, nil, nil
 	}
-	refusal, err = unknown(err, "GitLab does not tell Pipesteward who may "+b.do+" "+b.what)
+	refusal, err = unknown(err, "refused_barrier_unknown", b)
 	return false, refusal, err
 }
 
@@ -106,19 +107,19 @@ func (r *Rights) protectionOf(ctx context.Context, project int64, name string, h
 	return []gitlab.Protection{{Name: name, Roles: []gitlab.Role{gitlab.Maintainer}}}, nil
 }
 
-// onProtected refuses a user who may not use the protected branch, tag or environment; ""
+// onProtected refuses a user who may not use the protected branch, tag or environment; nil
 // for others.
-func (r *Rights) onProtected(ctx context.Context, on chatops.Target, u gitlab.User, role gitlab.Role) (refusal string, err error) {
+func (r *Rights) onProtected(ctx context.Context, on chatops.Target, u gitlab.User, role gitlab.Role) (refusal chatops.Refusal, err error) {
 	covering, hidden, refusal, err := r.ofRef(ctx, on)
 	switch {
-	case err != nil || refusal != "":
+	case err != nil || refusal != nil:
 		return refusal, err
 	case hidden && role < gitlab.Maintainer:
 		return refOf(on).hidden(), nil
 	case len(covering) > 0: // the one that allows most counts
 		refusal = refOf(on).closed(u, role, covering...)
 	}
-	if refusal != "" || on.AllEnvironments && len(on.Environments) == 0 {
+	if refusal != nil || on.AllEnvironments && len(on.Environments) == 0 {
 		return refusal, nil
 	}
 	return r.onEnvironment(ctx, on, u, role)
@@ -126,7 +127,7 @@ func (r *Rights) onProtected(ctx context.Context, on chatops.Target, u gitlab.Us
 
 // isUnprotected reports whether nothing protects the ref of a target, as far as that is
 // known.
-func (r *Rights) isUnprotected(ctx context.Context, on chatops.Target) (_ bool, refusal string, err error) {
+func (r *Rights) isUnprotected(ctx context.Context, on chatops.Target) (_ bool, refusal chatops.Refusal, err error) {
 	covering, hidden, refusal, err := r.ofRef(ctx, on)
 	return on.Ref != "" && !hidden && len(covering) == 0, refusal, err
 }

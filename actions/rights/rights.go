@@ -3,7 +3,7 @@
 // anybody else may do what GitLab lets them do, where the person's e-mail address in Slack
 // is one by which GitLab shows a user.
 //
-// A refusal is a sentence for the person. What can't be found out now is an error; nothing
+// A refusal is a block of package words, for the person. What can't be found out now is an error; nothing
 // that is not known permits anything.
 package rights
 
@@ -19,12 +19,12 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/slack"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // requirement is what a user must have in GitLab.
 type requirement struct {
-	to   string // what the person wants to do, for refusals
 	role gitlab.Role
 	// protected is set if the user must also be allowed to use the protected branch, tag
 	// and environment.
@@ -37,21 +37,21 @@ type requirement struct {
 // these are. Those of mutes and pauses are Pipesteward's own. Who confirms or rejects a play
 // needs what ButtonPlay does.
 var requirements = map[string]requirement{
-	chatops.ButtonLog:     {"see job logs", gitlab.Developer, false},
-	chatops.ButtonWhy:     {"see jobs", gitlab.Reporter, false},
-	chatops.ButtonRetry:   {"retry jobs", gitlab.Developer, true},
-	chatops.ButtonPlay:    {"play jobs", gitlab.Developer, true},
-	chatops.ButtonCancel:  {"cancel jobs", gitlab.Developer, true},
-	chatops.ButtonErase:   {"erase jobs of others", gitlab.Maintainer, false},
-	chatops.ButtonMute:    {"mute messages", gitlab.Developer, false},
-	chatops.CommandPause:  {"pause actions", gitlab.Maintainer, false},
-	chatops.CommandResume: {"resume actions", gitlab.Maintainer, false},
-	chatops.CommandStatus: {"see the status", gitlab.Reporter, false},
+	chatops.ButtonLog:     {gitlab.Developer, false},
+	chatops.ButtonWhy:     {gitlab.Reporter, false},
+	chatops.ButtonRetry:   {gitlab.Developer, true},
+	chatops.ButtonPlay:    {gitlab.Developer, true},
+	chatops.ButtonCancel:  {gitlab.Developer, true},
+	chatops.ButtonErase:   {gitlab.Maintainer, false},
+	chatops.ButtonMute:    {gitlab.Developer, false},
+	chatops.CommandPause:  {gitlab.Maintainer, false},
+	chatops.CommandResume: {gitlab.Maintainer, false},
+	chatops.CommandStatus: {gitlab.Reporter, false},
 }
 
 // ownJob is what an erase requires of the user who started the job, unless its ref is
 // protected.
-var ownJob = requirement{"erase own jobs", gitlab.Developer, false}
+var ownJob = requirement{gitlab.Developer, false}
 
 // Slack is where people and their groups are looked up.
 type Slack interface {
@@ -100,22 +100,22 @@ func New(cfg Config) *Rights {
 }
 
 // Outsider refuses those who may do nothing, whatever they have in GitLab: everybody but the
-// full members of the workspace. It asks Slack only. "" means that the person is a full member.
-func (r *Rights) Outsider(ctx context.Context, p chatops.Person) (refusal string, err error) {
+// full members of the workspace. It asks Slack only. nil means that the person is a full member.
+func (r *Rights) Outsider(ctx context.Context, p chatops.Person) (refusal chatops.Refusal, err error) {
 	_, refusal, err = r.member(ctx, p)
 	return refusal, err
 }
 
 // member returns what Slack knows of a full member of the workspace, and a refusal for others.
-func (r *Rights) member(ctx context.Context, p chatops.Person) (u slack.User, refusal string, err error) {
+func (r *Rights) member(ctx context.Context, p chatops.Person) (u slack.User, refusal chatops.Refusal, err error) {
 	bot, err := r.cfg.Slack.Bot(ctx)
 	if err != nil {
-		refusal, err = unknown(err, "Slack does not tell Pipesteward which workspace it is in")
+		refusal, err = unknown(err, "refused_workspace_unknown", nil)
 		return slack.User{}, refusal, err
 	}
 	u, err = r.cfg.Slack.User(ctx, p.UserID)
 	if err != nil {
-		refusal, err = unknown(err, "Slack does not tell Pipesteward who you are")
+		refusal, err = unknown(err, "refused_person_unknown", nil)
 		return slack.User{}, refusal, err
 	}
 	return u, outsider(p, u, bot), nil
@@ -123,110 +123,141 @@ func (r *Rights) member(ctx context.Context, p chatops.Person) (u slack.User, re
 
 // MayOn reports whether a person may do something to a job or in a project; a target without
 // a project stands for all projects. does is a Button or Command constant of chatops. The
-// refusal says what would give the right, as mrkdwn; "" means that the person may.
-func (r *Rights) MayOn(ctx context.Context, p chatops.Person, on chatops.Target, does string) (refusal string, err error) {
+// refusal says what would give the right, as mrkdwn; nil means that the person may.
+func (r *Rights) MayOn(ctx context.Context, p chatops.Person, on chatops.Target, does string) (refusal chatops.Refusal, err error) {
 	need, known := requirements[does]
 	if !known {
-		return "", fmt.Errorf("rights: nobody decided who may %q", does)
+		return nil, fmt.Errorf("rights: nobody decided who may %q", does)
 	}
 	user, refusal, err := r.member(ctx, p)
-	if err != nil || refusal != "" {
+	if err != nil || refusal != nil {
 		return refusal, err
 	}
 	is, groupErr := r.operators.include(ctx, p.UserID)
 	switch {
 	case is:
-		return "", nil
+		return nil, nil
 	case ctx.Err() != nil:
-		return "", ctx.Err()
+		return nil, ctx.Err()
 	}
 	refusal, err = r.asGitLabUser(ctx, user, on, need, does)
 	switch {
-	case err != nil || refusal == "":
-		return "", err
+	case err != nil || refusal == nil:
+		return nil, err
 	case event.Transient(groupErr): // the person may be an operator
-		return "", groupErr
+		return nil, groupErr
 	case groupErr != nil:
-		return refusal + "\nWhether you are an operator is not known: " + sentence(groupErr), nil
+		return both{refusal, sentence{"refused_operator_unknown", quoted(groupErr)}}, nil
 	}
 	return refusal, nil
 }
 
-// outsider refuses those who are no full members of the workspace; "" for others.
-func outsider(p chatops.Person, u slack.User, bot slack.Bot) string {
+// outsider refuses those who are no full members of the workspace; nil for others.
+func outsider(p chatops.Person, u slack.User, bot slack.Bot) chatops.Refusal {
 	ours := func(team, enterprise string) bool {
 		return team == bot.TeamID || bot.Enterprise != "" && enterprise == bot.Enterprise
 	}
 	switch {
 	case u.Bot:
-		return "Bots and workflows may not do this: a person must."
+		return sentence{"refused_bot", nil}
 	case u.Deleted:
-		return "Your Slack account is deactivated."
+		return sentence{"refused_deactivated", nil}
 	case u.Stranger, !ours(u.TeamID, u.Enterprise), p.TeamID != u.TeamID && !ours(p.TeamID, u.Enterprise):
-		return "Only members of the workspace " + mrkdwn.Title(bot.Team) + " may do this, and you are of another one."
+		return sentence{"refused_stranger", mrkdwn.Title(bot.Team)}
 	case u.Guest:
-		return "Guests of the workspace may not do this: only its full members may."
+		return sentence{"refused_guest", nil}
 	}
-	return ""
+	return nil
 }
 
-// asGitLabUser refuses what GitLab would not let the person do; "" for the rest.
-func (r *Rights) asGitLabUser(ctx context.Context, u slack.User, on chatops.Target, need requirement, does string) (refusal string, err error) {
-	or := r.operators.orJoin()
-	if on.Project == 0 {
-		if or == "" {
-			return "Nobody may do this for all projects from Slack, because --slack-operators names no user group.", nil
-		}
-		return "Only operators may do this for all projects" + or + ".", nil
-	}
-	if u.Email == "" {
-		return "Slack does not tell Pipesteward your confirmed e-mail address, so it can't find you in GitLab: the Slack app needs the scopes users:read and users:read.email" + or + ".", nil
+// asGitLabUser refuses what GitLab would not let the person do; nil for the rest.
+func (r *Rights) asGitLabUser(ctx context.Context, u slack.User, on chatops.Target, need requirement, does string) (refusal chatops.Refusal, err error) {
+	v := userView{Operators: strings.Join(r.cfg.Operators, ", ")}
+	switch {
+	case on.Project == 0:
+		return sentence{"refused_all_projects", v}, nil
+	case u.Email == "":
+		return sentence{"refused_no_email", v}, nil
 	}
 	user, found, err := r.users.byEmail(ctx, u.Email)
+	v.User = mrkdwn.Code(user.Username)
 	switch {
 	case err != nil:
-		return unknown(err, "GitLab does not let Pipesteward look you up")
+		return unknown(err, "refused_user_unknown", nil)
 	case !found:
-		return "No user in GitLab shows your e-mail address of Slack: choose it as the public e-mail in your profile in GitLab" + or + ".", nil
+		return sentence{"refused_no_user", v}, nil
 	case !user.Active, user.Bot:
-		return "Your user in GitLab, " + mrkdwn.Code(user.Username) + ", is blocked, deactivated or a bot.", nil
+		return sentence{"refused_inactive", v}, nil
 	}
 	role, err := r.cfg.GitLab.MemberRole(ctx, on.Project, user.ID)
 	if err != nil {
-		return unknown(err, "GitLab does not tell Pipesteward your role in the project")
+		return unknown(err, "refused_role_unknown", "")
 	}
+	v.Does = does
 	if does == chatops.ButtonErase && on.Owner == user.ID {
 		open, refusal, err := r.isUnprotected(ctx, on)
-		if err != nil || refusal != "" {
+		if err != nil || refusal != nil {
 			return refusal, err
 		}
 		if open {
-			need = ownJob
+			need, v.Own = ownJob, true
 		}
 	}
 	if role < need.role {
-		return fmt.Sprintf("To %s in this project, your user in GitLab, %s, needs the role %s there; its role is %s. A Maintainer of the project can give it%s.",
-			need.to, mrkdwn.Code(user.Username), need.role, role, or), nil
+		v.Needs, v.Has = need.role.String(), role.String()
+		return sentence{"refused_role", v}, nil
 	}
 	if !need.protected {
-		return "", nil
+		return nil, nil
 	}
 	return r.onProtected(ctx, on, user, role)
 }
 
-// unknown returns the error of a lookup, if it passes; else a refusal that says why it
-// failed.
-func unknown(err error, what string) (refusal string, _ error) {
-	if event.Transient(err) || event.Unavailable(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return "", err
-	}
-	return what + ": " + sentence(err), nil
+// userView is the data of refusals of users.
+type userView struct {
+	Operators  string // user groups in Slack; "": none
+	User       string // the name in GitLab, as code
+	Does       string // what the person wants to do: a constant of chatops
+	Own        bool   // to a job of their own
+	Needs, Has string // roles
 }
 
-// sentence returns an error as the end of a sentence, in mrkdwn.
-func sentence(err error) string {
-	return mrkdwn.Brief(err.Error(), 300) + "."
+// sentence is a refusal, or a part of one: a block of package words and its data.
+type sentence struct {
+	block string
+	data  any
 }
+
+// Text implements chatops.Refusal.
+func (s sentence) Text(in words.Style) (string, error) { return in.Say(s.block, s.data) }
+
+// both are two refusals, one after the other.
+type both [2]chatops.Refusal
+
+// Text implements chatops.Refusal.
+func (b both) Text(in words.Style) (string, error) {
+	first, err1 := b[0].Text(in)
+	second, err2 := b[1].Text(in)
+	return first + "\n" + second, errors.Join(err1, err2)
+}
+
+// failure is the data of a refusal because a lookup has failed.
+type failure struct {
+	Of    any    // what was looked up
+	Error string // why, in mrkdwn
+}
+
+// unknown returns the error of a lookup, if it passes; else a refusal that says why it
+// failed.
+func unknown(err error, block string, of any) (refusal chatops.Refusal, _ error) {
+	if event.Transient(err) || event.Unavailable(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	return sentence{block, failure{of, quoted(err)}}, nil
+}
+
+// quoted returns an error as it can stand in a refusal.
+func quoted(err error) string { return mrkdwn.Brief(err.Error(), 300) }
 
 // CheckOperator returns what is wrong with the name of an operators' user group; nil for
 // nothing: it is a handle, such as @ci-ops, or an id, such as S0123ABCD.

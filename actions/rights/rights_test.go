@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -82,10 +83,23 @@ func (r *rig) person(name string, role gitlabtest.Role) chatops.Person {
 // in returns an environment, as the only one.
 func in(name, tier string) []event.Environment { return []event.Environment{{Name: name, Tier: tier}} }
 
+// text returns a refusal in English; "" for none.
+func (r *rig) text(refusal chatops.Refusal) string {
+	if refusal == nil {
+		return ""
+	}
+	text, err := refusal.Text(words.Plain)
+	if err != nil {
+		r.Error(err)
+	}
+	return text
+}
+
 // wants checks whether a person may do something: a refusal contains says, "" is none.
 func (r *rig) wants(p chatops.Person, on chatops.Target, does, says string) {
 	r.Helper()
-	refusal, err := r.rights.MayOn(r.Context(), p, on, does)
+	refused, err := r.rights.MayOn(r.Context(), p, on, does)
+	refusal := r.text(refused)
 	if err != nil || (refusal == "") != (says == "") || !strings.Contains(refusal, says) {
 		r.Errorf("%s may %s on %+v: %q, %v; want %q", p.Name, does, on, refusal, err, says)
 	}
@@ -118,7 +132,7 @@ func TestRoles(t *testing.T) {
 		}
 	}
 	if refusal, err := r.rights.MayOn(t.Context(), people[gitlabtest.Maintainer], chatops.Target{Project: r.project}, "delete"); err == nil {
-		t.Errorf("something unknown: %q", refusal)
+		t.Errorf("something unknown: %v", refusal)
 	}
 }
 
@@ -316,7 +330,8 @@ func TestWhoIsRefused(t *testing.T) {
 		r.wants(p, chatops.Target{Project: r.project}, chatops.ButtonRetry, c.operator)
 		// Who is no full member is refused before GitLab is asked anything; others only with it.
 		before := len(r.gitlab.Requests())
-		refusal, err := r.rights.Outsider(t.Context(), p)
+		refused, err := r.rights.Outsider(t.Context(), p)
+		refusal := r.text(refused)
 		if err != nil || refusal != "" != (c.operator != "") || !strings.Contains(refusal, c.operator) || len(r.gitlab.Requests()) != before {
 			t.Errorf("%s, as an outsider: %q, %v; want %q", name, refusal, err, c.operator)
 		}
@@ -449,8 +464,8 @@ func TestWithoutAnAnswer(t *testing.T) {
 		r.slack.AddGroup("ci-ops")
 		p := r.person("reporter", gitlabtest.Reporter)
 		fail(r)
-		if refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry); err == nil || refusal != "" {
-			t.Errorf("%s: %q, %v; want an error", name, refusal, err)
+		if refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry); err == nil || refusal != nil {
+			t.Errorf("%s: %v, %v; want an error", name, refusal, err)
 		}
 	}
 	// What a person must mend is said.
@@ -468,7 +483,8 @@ func TestWithoutAnAnswer(t *testing.T) {
 		r := newRig(t, gitlabtest.Options{}, "@ci-ops")
 		p := r.person("reporter", gitlabtest.Reporter)
 		c.fail(r)
-		refusal, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry)
+		refused, err := r.rights.MayOn(t.Context(), p, chatops.Target{Project: r.project}, chatops.ButtonRetry)
+		refusal := r.text(refused)
 		if err != nil || !strings.Contains(refusal, c.says) {
 			t.Errorf("%s: %q, %v; want %q", name, refusal, err, c.says)
 		}

@@ -38,6 +38,7 @@ var wordsOfButtons = map[string]buttonWords{
 		labels: map[string]string{
 			chatops.ButtonRetry: "Retry", chatops.ButtonPlay: "Play", chatops.ButtonCancel: "Cancel", chatops.ButtonErase: "Erase",
 			chatops.ButtonLog: "Show log excerpt", chatops.ButtonWhy: "Why?", chatops.ButtonMute: "Mute 1 h",
+			chatops.ButtonConfirm: "Confirm", chatops.ButtonReject: "Reject",
 		},
 		pipeline: "the pipeline",
 		cancel:   dialogWords{"Cancel %s?", "What it has done so far is lost, and jobs that need it do not run.", "Cancel it", "Let it run"},
@@ -47,6 +48,7 @@ var wordsOfButtons = map[string]buttonWords{
 		labels: map[string]string{
 			chatops.ButtonRetry: "重试", chatops.ButtonPlay: "启动", chatops.ButtonCancel: "取消", chatops.ButtonErase: "删除",
 			chatops.ButtonLog: "查看日志摘录", chatops.ButtonWhy: "为什么？", chatops.ButtonMute: "静音 1 小时",
+			chatops.ButtonConfirm: "确认", chatops.ButtonReject: "拒绝",
 		},
 		pipeline: "该流水线",
 		cancel:   dialogWords{"取消 %s？", "已完成的部分将丢失，依赖它的作业不会运行。", "取消它", "让它继续运行"},

@@ -8,10 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"text/template"
 	"time"
-
-	_ "embed" // question.tmpl
 
 	slackapi "github.com/slack-go/slack"
 
@@ -21,11 +18,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
-
-//go:embed question.tmpl
-var questionTemplate string
-
-var questionTemplates = template.Must(template.New("question.tmpl").Parse(questionTemplate))
 
 // Ask posts the question whether the decision of o is to be carried out, with buttons to
 // answer it, as a message of its own in the channel that the decision names. It does so
@@ -101,7 +93,7 @@ func (w *turn) closeQuestion(ctx context.Context, id string, m *record, o event.
 	return w.Save(ctx, m)
 }
 
-// questionView is the data of question.tmpl: mrkdwn, escaped.
+// questionView is the data of the blocks question… of package words: mrkdwn, escaped.
 type questionView struct {
 	view
 	Name        string // of the job
@@ -112,31 +104,31 @@ type questionView struct {
 	Variables   string // names
 	Inputs      string // with values; what looks like a secret is masked
 	Rule        string // as code
-	Deadline    string
+	Deadline    time.Time
 
 	Confirmed, Expired bool
-	By                 string // who answered; "": nobody
-	At                 string // the time of the answer
-	Within             string // of the time that the question waited
-	Outcome            string // what came of the decision; "": it has not ended
+	By                 string        // who answered; "": nobody
+	At                 string        // the time of the answer
+	Within             time.Duration // that the question waited
+	Outcome            string        // what came of the decision; "": it has not ended
 }
 
 func viewOfQuestion(o event.Outcome, answer event.Answer, posted time.Time) (questionView, error) {
-	within := time.Duration(o.Action.ConfirmWithin)
+	within, style := time.Duration(o.Action.ConfirmWithin), mrkdwn.Style.In(o.Action.ConfirmLanguage)
 	v := questionView{
-		view:        viewOf(o, words.TermsIn(event.English)),
+		view:        viewOf(o, words.TermsIn(o.Action.ConfirmLanguage)),
 		Name:        mrkdwn.Title(o.Job.Name),
 		Target:      mrkdwn.Link(o.Job.URL, o.Job.Name),
 		Stage:       mrkdwn.Title(o.Job.Stage),
 		Environment: mrkdwn.Title(o.Job.Environment.Name),
 		Triggerer:   mrkdwn.Title(cmp.Or(o.User.Name, o.User.Username)),
 		Rule:        mrkdwn.Code(o.Rule),
-		Deadline:    posted.Add(within).UTC().Format("2006-01-02 15:04 MST"),
+		Deadline:    posted.Add(within),
 		Confirmed:   answer.Confirmed,
 		Expired:     answer.Expired,
 		By:          mrkdwn.Title(cmp.Or(answer.By.Name, answer.By.UserID)),
 		At:          answer.At.UTC().Format("15:04 MST"),
-		Within:      event.Coarse(within).String(),
+		Within:      within,
 	}
 	if v.Triggerer == v.Author {
 		v.Triggerer = "" // the person is named once
@@ -151,7 +143,7 @@ func viewOfQuestion(o event.Outcome, answer event.Answer, posted time.Time) (que
 	v.Variables, v.Inputs = strings.Join(variables, ", "), strings.Join(inputs, ", ")
 	var err error
 	if o.Result != "" {
-		v.Outcome, err = words.Outcome(o, mrkdwn.Style)
+		v.Outcome, err = words.Outcome(o, style)
 	}
 	return v, err
 }
@@ -169,29 +161,30 @@ func inputText(value json.RawMessage) string {
 // answer nor a result.
 func questionBody(o event.Outcome, answer event.Answer, posted time.Time) (body, error) {
 	v, err := viewOfQuestion(o, answer, posted)
-	failures := []error{err}
+	style, failures := mrkdwn.Style.In(o.Action.ConfirmLanguage), []error{err}
 	execute := func(block string) string {
-		var b strings.Builder
-		failures = append(failures, questionTemplates.ExecuteTemplate(&b, block, v))
-		return mrkdwn.Cut(strings.TrimSpace(b.String()), maxText, maxTop)
+		text, err := style.Say(block, v)
+		failures = append(failures, err)
+		return mrkdwn.Cut(text, maxText, maxTop)
 	}
-	blocks := []slackapi.Block{section(execute("question")), small(execute("where"))}
-	if given := execute("given"); given != "" {
+	blocks := []slackapi.Block{section(execute("question")), small(execute("question_pipeline"))}
+	if given := execute("question_given"); given != "" {
 		blocks = append(blocks, section(given))
 	}
-	text := execute("asks")
+	text := execute("question_asks")
 	if o.Result != "" || answer.Given() {
-		text = execute("closed")
-		blocks = append(blocks, section(execute("answered")))
+		text = execute("question_closed")
+		blocks = append(blocks, section(execute("question_answered")))
 	} else {
 		blocks = append(blocks, slackapi.NewActionBlock("",
-			questionButton(o, chatops.ButtonConfirm, "Confirm", slackapi.StylePrimary),
-			questionButton(o, chatops.ButtonReject, "Reject", slackapi.StyleDanger)))
+			questionButton(o, chatops.ButtonConfirm, slackapi.StylePrimary),
+			questionButton(o, chatops.ButtonReject, slackapi.StyleDanger)))
 	}
-	return body{text, append(blocks, small(execute("until")))}, errors.Join(failures...)
+	return body{text, append(blocks, small(execute("question_until")))}, errors.Join(failures...)
 }
 
-func questionButton(o event.Outcome, does, label string, style slackapi.Style) slackapi.BlockElement {
-	b := chatops.Button{Does: does, Of: o.ID}
-	return slackapi.NewButtonBlockElement(b.ActionID(), b.Value(), slackapi.NewTextBlockObject(slackapi.PlainTextType, label, false, false)).WithStyle(style)
+func questionButton(o event.Outcome, does string, style slackapi.Style) slackapi.BlockElement {
+	b := chatops.Button{Does: does, Of: o.ID, Language: o.Action.ConfirmLanguage}
+	label := wordsOfButtons[cmp.Or(b.Language, event.English)].labels[does]
+	return slackapi.NewButtonBlockElement(b.ActionID(), b.Value(), plain(label)).WithStyle(style)
 }

@@ -4,11 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/dustin/go-humanize/english"
 
 	"github.com/prometheus/common/model"
 
@@ -27,47 +24,55 @@ type teller struct {
 	// changed says that the rules have changed since: then those behind a `stop` are not
 	// known.
 	changed bool
+	in      words.Style // of the answer and the notes
 	err     error
 }
 
 // answerView is the data of the blocks answer_…, and of some of the others.
 type answerView struct {
-	Not       string // what was expected and did not happen, as in "not retried"
-	Subject   string
-	Kind      string
-	Rule      string
-	By        string // the person who requested what the decision does; "": the Rule did
-	Of        int    // how many rules did not match
-	Failed    bool
-	Verdict   string // of the rule
-	StoppedBy string
-	Changed   bool // the rules, since then
-	Reason    string
-	Act       string
-	Due, At   string
-	Waits     bool   // the decision, which is not due yet
-	Gone      string // why no rule wants the decision any more
-	Paused    string // by which pauses
-	N, Code   int    // of refused deliveries, and the last one's HTTP status
-	Did       string // what was done
-	NewJob    int64  // the run that was made, in Status
-	Status    string
-	Counts    string
-	URL       string
-	GitLab    string // its URL
-	Admin     string // the URL of the server that commands call
-	MaxAge    string // how far catch-up reaches back
-	Dead      string // the id of the buried record
+	Not         string // the verb of what was expected and did not happen; "": anything
+	gitlab.Page        // the subject of the story
+	InStatus    string // of the subject, while that is known
+	Kind        string
+	Rule        string
+	By          string // the person who requested what the decision does; "": the Rule did
+	Of          int    // how many rules did not match
+	Failed      bool
+	Verdict     string // of the rule
+	StoppedBy   string
+	Changed     bool // the rules, since then
+	Reason      string
+	Act         string
+	Due, At     string
+	Waits       bool   // the decision, which is not due yet
+	Gone        string // why no rule wants the decision any more
+	Paused      string // by which pauses
+	N, Code     int    // of refused deliveries, or of decisions; and the last delivery's HTTP status
+	Verb        string // of what was done
+	NewJob      int64  // the run that was made, in Status
+	Status      string
+	Counts      []count // of decisions by their results
+	URL         string
+	GitLab      string // its URL
+	Admin       string // the URL of the server that commands call
+	MaxAge      string // how far catch-up reaches back
+	Dead        string // the id of the buried record
+}
+
+// count is how many decisions have a result.
+type count struct {
+	Word  string
+	Times int
 }
 
 // tell makes the story of the material.
-func (b *Builder) tell(ctx context.Context, m *material) (Story, error) {
-	t := &teller{material: m, story: Story{Project: m.page.Project, Job: m.job, Pipeline: m.pipeline, Problems: m.problems}}
+func (b *Builder) tell(ctx context.Context, m *material, in words.Style) (Story, error) {
+	t := &teller{material: m, in: in, story: Story{Project: m.page.Project, Job: m.job, Pipeline: m.pipeline, Problems: m.problems}}
 	t.story.URL = cmp.Or(m.job.URL, m.pipeline.URL)
 	t.story.Timeline, t.err = timelineOf(m, b.Rules())
 	if t.ev = m.last(); t.ev != nil && t.ev.Dropped == "" {
 		var err error
-		t.story.Rules, t.changed, err = b.verdicts(ctx, t.ev)
+		t.story.Rules, t.changed, err = b.verdicts(ctx, t.ev, in)
 		t.err = errors.Join(t.err, err)
 		t.story.Of = words.Event(&t.ev.Record.Event)
 		if t.changed {
@@ -109,18 +114,18 @@ func (m *material) last() *evaluated.Evaluation {
 func (t *teller) say(a Answer, v answerView) {
 	if t.err == nil {
 		t.story.Verdict = a
-		t.story.Answer, t.err = words.Say("answer_"+string(a), v)
+		t.story.Answer, t.err = t.in.Say("answer_"+string(a), v)
 	}
 }
 
 // note adds a note.
 func (t *teller) note(block string, data any) {
-	t.addTo(&t.story.Notes, "note_"+block, data)
+	t.addTo(&t.story.Notes, t.in, "note_"+block, data)
 }
 
-// next adds what to check.
+// next adds what to check, in English.
 func (t *teller) next(block string) {
-	t.addTo(&t.story.Next, "next_"+block, t.named())
+	t.addTo(&t.story.Next, words.Plain, "next_"+block, t.named())
 }
 
 // named has what commands name.
@@ -134,13 +139,12 @@ func (t *teller) named() answerView {
 
 // addTo adds the lines of a block, each of which is one thing. A command has a line of
 // its own below what it is for, so that it can be copied.
-
-func (t *teller) addTo(list *[]string, block string, data any) {
+func (t *teller) addTo(list *[]string, in words.Style, block string, data any) {
 	if t.err != nil {
 		return
 	}
 	var text string
-	if text, t.err = words.Say(block, data); text != "" {
+	if text, t.err = in.Say(block, data); text != "" {
 		for line := range strings.SplitSeq(text, "\n") {
 			if command, is := strings.CutPrefix(line, "$ "); is && len(*list) > 0 {
 				(*list)[len(*list)-1] += "\n" + command
@@ -179,9 +183,9 @@ func (t *teller) current(kind, status string) bool {
 
 // ofDeliveries answers from how far the event came.
 func (t *teller) ofDeliveries() {
-	v := answerView{Not: t.not(""), Subject: t.page.String()}
+	v := answerView{Not: t.not(""), Page: t.page}
 	if t.job.Status != "" {
-		v.Subject += " in status " + t.job.Status
+		v.InStatus = t.in.Status(t.job.Status)
 	}
 	kind := event.KindJob
 	if t.job.ID == 0 {
@@ -248,42 +252,28 @@ func (t *teller) buried() *deadRecord {
 	return nil
 }
 
-// nots are what did not happen, by the verb.
-var nots = map[string]string{
-	event.VerbRetry:          "not retried",
-	event.VerbPlay:           "not played",
-	event.VerbCancel:         "not canceled",
-	event.VerbErase:          "not erased",
-	event.VerbRetryPipeline:  "the pipeline was not retried",
-	event.VerbCancelPipeline: "the pipeline was not canceled",
-	event.VerbCancelOutdated: "outdated pipelines were not canceled",
-}
-
-// not says what did not happen. Without a verb, that is a retry of what failed, else
-// anything.
+// not returns the verb of what did not happen. Without a verb, that is a retry of what
+// failed, else anything: "".
 func (t *teller) not(verb string) string {
-	if text := nots[verb]; text != "" {
-		return text
-	}
 	status := t.pipeline.Status
 	if t.job.ID != 0 {
 		status = t.job.Status
 	}
-	if status == "failed" {
-		return nots[event.VerbRetry]
+	if verb == "" && status == "failed" {
+		return event.VerbRetry
 	}
-	return "nothing was done"
+	return verb
 }
 
 // ofDecision answers from a decision.
 func (t *teller) ofDecision(d *decision) {
-	v := answerView{Not: t.not(d.Action.Verb), Rule: d.Rule, By: requester(d), Act: act(d, t.job.ID == 0), Reason: d.Reason, Due: d.due()}
+	v := answerView{Not: t.not(d.Action.Verb), Rule: d.Rule, By: requester(d), Act: act(d, t.job.ID == 0, t.in), Reason: d.Reason, Due: d.due()}
 	if dead := t.buried(); dead != nil && d.Result == "" {
 		t.say(Dead, answerView{Not: v.Not, Kind: dead.Kind, Reason: dead.Reason})
 		t.next("dead")
 		return
 	}
-	v.Waits, v.Gone, v.Paused = d.waits(), d.now.gone, strings.Join(d.paused(), "; ")
+	v.Waits, v.Gone, v.Paused = d.waits(), d.now.gone, t.paused(d)
 	if d.now.dryRun {
 		t.say(DryRun, v)
 		t.next("dry_run")
@@ -324,21 +314,10 @@ func (t *teller) ofDeferral(d *decision, v answerView) {
 	t.say(Deferred, v)
 }
 
-// dids are what was done, by the verb.
-var dids = map[string]string{
-	event.VerbRetry:          "retried",
-	event.VerbPlay:           "played",
-	event.VerbCancel:         "canceled",
-	event.VerbErase:          "erased",
-	event.VerbRetryPipeline:  "the pipeline was retried",
-	event.VerbCancelPipeline: "the pipeline was canceled",
-	event.VerbCancelOutdated: "outdated pipelines were canceled",
-}
-
 // ofDone answers from a decision that was carried out: what became of the run that it
 // made, as far as that is known.
 func (t *teller) ofDone(d *decision, v answerView) {
-	v.Did = cmp.Or(dids[d.Action.Verb], d.Action.Verb)
+	v.Verb = d.Action.Verb
 	var run gitlab.Job
 	if d.NewJobID != d.Job.ID {
 		v.NewJob = d.NewJobID
@@ -346,7 +325,9 @@ func (t *teller) ofDone(d *decision, v answerView) {
 			run = t.seen.runs[i]
 		}
 	}
-	v.Status = run.Status
+	if run.Status != "" {
+		v.Status = t.in.Status(run.Status)
+	}
 	switch result := t.result(d); {
 	case result != nil && result.Result == event.ResultRecovered:
 		v.Reason = result.Reason
@@ -369,22 +350,24 @@ func (t *teller) ofSeveral(all []*decision) {
 	counts := map[string]int{}
 	for _, d := range all {
 		counts[cmp.Or(d.Result, "waiting")]++
-		t.note("standing", answerView{Rule: d.Rule, By: requester(d), Act: act(d, true), Waits: d.now.dryRun, Gone: d.now.gone, Paused: strings.Join(d.paused(), "; ")})
+		t.note("standing", answerView{Rule: d.Rule, By: requester(d), Act: act(d, true, t.in), Waits: d.now.dryRun, Gone: d.now.gone, Paused: t.paused(d)})
 	}
-	var parts []string
+	v := answerView{N: len(all)}
 	for _, result := range append([]string{"waiting"}, event.Results...) {
 		if n := counts[result]; n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(result, "_", " ")))
+			v.Counts = append(v.Counts, count{result, n})
 		}
 	}
-	t.story.Verdict = Answer(cmp.Or(all[0].Result, string(Waiting)))
-	t.story.Answer, t.err = words.Say("answer_decisions", answerView{Counts: fmt.Sprintf("%s: %s", english.Plural(len(all), "decision", ""), strings.Join(parts, ", "))})
+	if t.err == nil {
+		t.story.Verdict = Answer(cmp.Or(all[0].Result, string(Waiting)))
+		t.story.Answer, t.err = t.in.Say("answer_decisions", v)
+	}
 }
 
 // ofEvaluation answers from what the rules made of the event.
 func (t *teller) ofEvaluation() {
 	e := &t.ev.Record.Event
-	v := answerView{Not: t.not(""), Kind: e.Meta.Kind, StoppedBy: t.ev.StoppedBy, Changed: t.changed, Reason: t.ev.Waits, Failed: t.not("") == nots[event.VerbRetry]}
+	v := answerView{Not: t.not(""), Kind: e.Meta.Kind, StoppedBy: t.ev.StoppedBy, Changed: t.changed, Reason: t.ev.Waits, Failed: t.not("") == event.VerbRetry}
 	find := func(result string) *Rule {
 		i := slices.IndexFunc(t.story.Rules, func(r Rule) bool { return r.Result == result && r.acts })
 		if i < 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
@@ -113,8 +114,9 @@ type deadRecord struct {
 
 // Build builds the story of the job or the pipeline of a page. It returns an error if
 // the text is no such page, a *MissingError if there is none and nothing is known of
-// one. Whatever else can't be read is missing in the story, which says so.
-func (b *Builder) Build(ctx context.Context, address string) (Story, error) {
+// one. Whatever else can't be read is missing in the story, which says so. The answer, the
+// notes and what the rules made of the event are in a language of event.Languages.
+func (b *Builder) Build(ctx context.Context, address, language string) (Story, error) {
 	page, err := b.GitLab.ParsePage(ctx, address)
 	if err != nil {
 		return Story{}, err
@@ -124,12 +126,12 @@ func (b *Builder) Build(ctx context.Context, address string) (Story, error) {
 	b.readGitLab(ctx, m)
 	b.readStore(ctx, m)
 	if project := m.elsewhere(); project != "" {
-		return Story{}, &MissingError{m.page.NotOf(project)}
+		return Story{}, &MissingError{page, m.page.NotOf(project)}
 	}
 	if m.hidden != nil && len(m.evaluations)+len(m.decisions)+len(m.dead) == 0 {
-		return Story{}, &MissingError{page.NotShown(m.hidden) + "; and Pipesteward knows of no event of it"}
+		return Story{}, &MissingError{page, page.NotShown(m.hidden) + "; and Pipesteward knows of no event of it"}
 	}
-	return b.tell(ctx, m)
+	return b.tell(ctx, m, words.Plain.In(language))
 }
 
 // readGitLab reads what GitLab says now.

@@ -37,11 +37,15 @@ func (t *teller) noteOtherRun() {
 			ours = max(ours, d.NewJobID)
 		}
 	}
+	run := struct {
+		ID     int64
+		Status string
+	}{newest.ID, t.in.Status(newest.Status)}
 	switch {
 	case newest.ID <= t.job.ID, newest.ID == ours:
 	case ours > t.job.ID:
-		t.note("newest", newest)
+		t.note("newest", run)
 	case t.story.Verdict != Skipped:
-		t.note("retried_otherwise", newest)
+		t.note("retried_otherwise", run)
 	}
 }

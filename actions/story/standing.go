@@ -49,20 +49,30 @@ func (b *Builder) readStanding(ctx context.Context, m *material) (err error) {
 	return err
 }
 
-// paused describes the pauses that stop the decision; those of its last deferral are
+// pauseView is the data of the block paused.
+type pauseView struct {
+	Scope, By     string
+	Reason, Until string
+	Open          bool // until somebody resumes
+}
+
+// paused describes the pauses that stop a decision; those of its last deferral are
 // told already.
-func (d *decision) paused() (all []string) {
+func (t *teller) paused(d *decision) string {
+	var all []string
 	for _, p := range d.now.pauses {
-		text := p.String()
-		if n := len(d.Deferrals); n > 0 && d.Deferrals[n-1].Reason == text {
+		if n := len(d.Deferrals); n > 0 && d.Deferrals[n-1].Reason == p.String() || t.err != nil {
 			continue
 		}
-		if p.Until.IsZero() {
-			text += ", until somebody resumes"
+		v := pauseView{Scope: onOneLine(p.Scope()), By: onOneLine(p.By), Reason: onOneLine(p.Reason), Open: p.Until.IsZero()}
+		if !v.Open {
+			v.Until = clock(p.Until)
 		}
-		all = append(all, onOneLine(text))
+		var text string
+		text, t.err = t.in.Say("paused", v)
+		all = append(all, text)
 	}
-	return all
+	return strings.Join(all, "; ")
 }
 
 // onOneLine returns a text of others on one line: a line of a note is a note.

@@ -12,12 +12,14 @@
 //	answer.go     says in one line why
 //	notes.go      says what else a person should know
 //
-// Words are those of package words.
+// Words are those of package words: the answer, the notes and the verdicts in the language that
+// the story is made in, the rest in English.
 package story
 
 import (
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -129,7 +131,10 @@ type Rule struct {
 
 // MissingError says that GitLab has no such job or pipeline, and that nothing is known
 // of one.
-type MissingError struct{ reason string }
+type MissingError struct {
+	Page   gitlab.Page
+	reason string
+}
 
 func (e *MissingError) Error() string { return e.reason }
 

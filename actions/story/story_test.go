@@ -117,7 +117,7 @@ func (f *fixture) page() string {
 
 func (f *fixture) build() story.Story {
 	f.Helper()
-	s, err := f.builder.Build(f.Context(), f.page())
+	s, err := f.builder.Build(f.Context(), f.page(), event.English)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestWaitsAsThingsAre(t *testing.T) {
 		{"nothing stops it", func(*fixture, *event.Outcome) {}, story.Waiting, `not retried yet: rule "r" decided to retry it, due at 2026-11-30 12:30:00 UTC`},
 		{"a pause of the project", func(f *fixture, _ *event.Outcome) {
 			f.pauses = []event.Pause{{Project: "mobile/*"}, {Project: "platform/*", By: "ann", Reason: "the cluster\nmoves", Until: hour(f)}}
-		}, story.Waiting, "due at 2026-11-30 12:30:00 UTC; paused (project:platform/*) by ann: the cluster moves, until 2026-11-30T13:00:00Z"},
+		}, story.Waiting, "due at 2026-11-30 12:30:00 UTC; paused (project:platform/*) by ann: the cluster moves, until 2026-11-30 13:00:00 UTC"},
 		{"a pause without an end", func(f *fixture, _ *event.Outcome) { f.pauses = []event.Pause{{By: "ann"}} }, story.Waiting, "12:30:00 UTC; paused (all) by ann, until somebody resumes"},
 		{"a pause that ends before", func(f *fixture, _ *event.Outcome) { f.pauses = []event.Pause{{Until: f.now.Add(time.Minute)}} }, story.Waiting, "12:30:00 UTC"},
 		{"a pause that deferred it", func(f *fixture, o *event.Outcome) {

@@ -213,14 +213,14 @@ func answerTo(c event.Call) string {
 
 // act says what a decision wants done; the job of the story needs no name.
 func (t *timeline) act(d *decision) string {
-	return act(d, t.ofPipeline)
+	return act(d, t.ofPipeline, words.Plain)
 }
 
-func act(d *decision, named bool) string {
+func act(d *decision, named bool, in words.Style) string {
 	if named || event.OfPipeline(d.Action.Verb) {
-		return words.Action(&d.Decision)
+		return in.Action(&d.Decision)
 	}
-	return d.Action.Verb + " it"
+	return fmt.Sprintf(words.TermsIn(in.Language).ActIt, in.Verb(d.Action.Verb))
 }
 
 // due says when a decision that waits is, or was first, due; "" if at once.
@@ -235,7 +235,7 @@ func (d *decision) due() string {
 }
 
 // clock says when something is.
-func clock(t time.Time) string { return "at " + t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 MST") }
 
 func quoted(names []string) string {
 	var all []string

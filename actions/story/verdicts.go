@@ -2,7 +2,6 @@ package story
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -18,7 +17,7 @@ const maxRules = 200
 // verdicts returns what each rule for such events made of the event: as it was recorded
 // then, with the explanation that the rules in force give, if they are the same as then.
 // changed says that they are not.
-func (b *Builder) verdicts(ctx context.Context, ev *evaluated.Evaluation) (all []Rule, changed bool, err error) {
+func (b *Builder) verdicts(ctx context.Context, ev *evaluated.Evaluation, in words.Style) (all []Rule, changed bool, err error) {
 	inForce := b.Rules()
 	steps := map[string]rules.Step{}
 	for _, s := range ev.Steps {
@@ -28,7 +27,7 @@ func (b *Builder) verdicts(ctx context.Context, ev *evaluated.Evaluation) (all [
 		for _, s := range ev.Steps {
 			all = append(all, Rule{Rule: s.Rule, Result: s.Result, acts: acts(inForce.Rule(s.Rule), &ev.Record.Event)})
 		}
-		return all, true, texts(all, ev, nil)
+		return all, true, texts(all, ev, nil, in)
 	}
 	explained := inForce.Explain(ctx, ev.Record.Event, b.Facts())
 	reasons := map[string]string{}
@@ -49,7 +48,7 @@ func (b *Builder) verdicts(ctx context.Context, ev *evaluated.Evaluation) (all [
 		all = append(all, r)
 	}
 	slices.SortStableFunc(all, func(a, b Rule) int { return rank(a) - rank(b) })
-	return all[:min(len(all), maxRules)], false, texts(all, ev, reasons)
+	return all[:min(len(all), maxRules)], false, texts(all, ev, reasons, in)
 }
 
 // unrecorded returns what an evaluation made of a rule that it did not record: it can't
@@ -97,22 +96,27 @@ func rank(r Rule) int {
 type verdictView struct {
 	Rule      string
 	Reason    string
-	Because   string // the parts of the condition that decided, with their values
+	Because   []reading // the parts of the condition that decided
+	FalseToo  int       // how many more parts did
 	StoppedBy string
 }
 
+// reading is a part of a condition, or something that it read, with its value or its error.
+type reading struct{ Text, Value, Error string }
+
 // texts sets the text of each verdict.
-func texts(all []Rule, ev *evaluated.Evaluation, reasons map[string]string) error {
+func texts(all []Rule, ev *evaluated.Evaluation, reasons map[string]string, in words.Style) error {
 	for i := range all {
 		r := &all[i]
-		v := verdictView{Rule: r.Rule, Reason: reasons[r.Rule], Because: because(r.Explanation.If), StoppedBy: ev.StoppedBy}
+		v := verdictView{Rule: r.Rule, Reason: reasons[r.Rule], StoppedBy: ev.StoppedBy}
+		v.Because, v.FalseToo = because(r.Explanation.If)
 		if v.Reason == "" {
 			if at := slices.IndexFunc(ev.Steps, func(s rules.Step) bool { return s.Rule == r.Rule }); at >= 0 {
 				v.Reason = ev.Steps[at].Reason
 			}
 		}
 		var err error
-		if r.Text, err = words.Say("verdict_"+r.Result, v); err != nil {
+		if r.Text, err = in.Say("verdict_"+r.Result, v); err != nil {
 			return err
 		}
 	}
@@ -123,37 +127,38 @@ func texts(all []Rule, ev *evaluated.Evaluation, reasons map[string]string) erro
 const maxParts = 2
 
 // because returns the parts that made a condition false, with the values that they
-// read, as in `job.failure_reason is "script_failure"`; "" if that is not known.
-func because(condition event.Part) string {
-	var parts []string
+// read, as in `job.failure_reason is "script_failure"`, and how many more there are; none if
+// that is not known.
+func because(condition event.Part) (readings []reading, more int) {
+	var parts []event.Part
 	var collect func(p event.Part)
 	collect = func(p event.Part) {
 		if !p.Decided || p.Result == event.PartNotReached {
 			return
 		}
 		if p.Operator == "" {
-			parts = append(parts, saying(p))
+			parts = append(parts, p)
 		}
 		for _, part := range p.Parts {
 			collect(part)
 		}
 	}
 	if condition.Text == "" || condition.Result == event.PartTrue {
-		return ""
+		return nil, 0
 	}
 	collect(condition)
-	if n := len(parts); n > maxParts {
-		parts = append(parts[:maxParts], fmt.Sprintf("%d more parts are false", n-maxParts))
+	for _, p := range parts[:min(len(parts), maxParts)] {
+		readings = append(readings, saying(p)...)
 	}
-	return strings.Join(parts, " and ")
+	return readings, max(0, len(parts)-maxParts)
 }
 
-// saying returns a part of a condition with its values.
-func saying(p event.Part) string {
+// saying returns a part of a condition, or what it read.
+func saying(p event.Part) []reading {
 	if p.Error != "" {
-		return fmt.Sprintf("%s fails: %s", p.Text, p.Error)
+		return []reading{{Text: p.Text, Error: p.Error}}
 	}
-	var seen []string
+	var seen []reading
 	for _, s := range p.Seen {
 		// failed_with() reads the status, too, which says nothing if it is failed.
 		if s.Text == "job.status" && s.Value == `"failed"` && len(p.Seen) > 1 {
@@ -163,12 +168,12 @@ func saying(p event.Part) string {
 			seen = nil
 			break
 		}
-		seen = append(seen, s.Text+" is "+s.Value)
+		seen = append(seen, reading{Text: s.Text, Value: s.Value})
 	}
 	if len(seen) == 0 {
-		return fmt.Sprintf("%s is %s", p.Text, p.Result)
+		return []reading{{Text: p.Text, Value: p.Result}}
 	}
-	return strings.Join(seen, " and ")
+	return seen
 }
 
 // nearest returns the rule of those that did not match whose condition came nearest to

@@ -15,14 +15,18 @@ import (
 // Terms are words that stand by themselves: in the labels of links, before values and at the
 // top of columns.
 type Terms struct {
-	Pipeline    string // a format with the id and the name
-	ThePipeline string // of which no id is known
-	Job         string // a format with the id
-	NamedJob    string // a format with the link
-	TriggerJob  string // the same
-	TheProject  string
-	Heading     string // a format with the id and the name of a pipeline
-	OfRule      string // a format with the rule
+	Pipeline         string // a format with the id and the name
+	ThePipeline      string // of which no id is known
+	Job              string // a format with the id
+	NumberedPipeline string // the same
+	NamedJob         string // a format with the link
+	TriggerJob       string // the same
+	TheProject       string
+	Heading          string // a format with the id and the name of a pipeline
+	OfRule           string // a format with the rule
+
+	// Formats of what a decision wants done, with the verb, the id and the name of the job.
+	Act, ActNamed, ActBridge, ActPipeline, ActIt string
 
 	Rule, JobName, Stage, Failure, Attempt, Runner, Reason string
 }
@@ -31,6 +35,7 @@ type Terms struct {
 type language struct {
 	terms    Terms
 	statuses map[string]string // GitLab's, in its own translation; one that is missing is shown as GitLab sends it
+	verbs    map[string]string // one that is missing is shown as rule files have it
 	plural   func(n int, one string) string
 	list     func(first []string, count int) string // the first of so many names
 	span     func(time.Duration) string             // in whole seconds, and in whole minutes over an hour
@@ -40,8 +45,9 @@ type language struct {
 var languages = map[string]language{
 	event.English: {
 		terms: Terms{
-			Pipeline: "pipeline #%d %s", ThePipeline: "the pipeline", Job: "job %d", NamedJob: "%s", TriggerJob: "trigger job %s", TheProject: "the project", Heading: "Pipeline #%d %s", OfRule: "Rule %s",
+			Pipeline: "pipeline #%d %s", ThePipeline: "the pipeline", NumberedPipeline: "pipeline %d", Job: "job %d", NamedJob: "%s", TriggerJob: "trigger job %s", TheProject: "the project", Heading: "Pipeline #%d %s", OfRule: "Rule %s",
 			Rule: "Rule", JobName: "Job", Stage: "Stage", Failure: "Failure", Attempt: "Attempt", Runner: "Runner", Reason: "Reason",
+			Act: "%s job %d %s", ActNamed: "%s job %s", ActBridge: "%s trigger job %d %s", ActPipeline: "%s %d", ActIt: "%s it",
 		},
 		plural: func(n int, one string) string { return english.Plural(n, one, "") },
 		list: func(first []string, count int) string {
@@ -55,12 +61,17 @@ var languages = map[string]language{
 	},
 	event.Chinese: {
 		terms: Terms{
-			Pipeline: "流水线 #%d %s", ThePipeline: "该流水线", Job: "作业 %d", NamedJob: "作业 %s", TriggerJob: "触发作业 %s", TheProject: "该项目", Heading: "流水线 #%d %s", OfRule: "规则 %s",
+			Pipeline: "流水线 #%d %s", ThePipeline: "该流水线", NumberedPipeline: "流水线 %d", Job: "作业 %d", NamedJob: "作业 %s", TriggerJob: "触发作业 %s", TheProject: "该项目", Heading: "流水线 #%d %s", OfRule: "规则 %s",
 			Rule: "规则", JobName: "作业", Stage: "阶段", Failure: "失败原因", Attempt: "尝试次数", Runner: "Runner", Reason: "原因",
+			Act: "%s作业 %d %s", ActNamed: "%s作业 %s", ActBridge: "%s触发作业 %d %s", ActPipeline: "%s %d", ActIt: "%s该作业",
 		},
 		statuses: map[string]string{
 			"created": "已创建", "waiting_for_resource": "等待资源", "preparing": "准备中", "waiting_for_callback": "等待回调", "pending": "等待中", "running": "运行中",
 			"success": "已通过", "failed": "已失败", "canceling": "取消中", "canceled": "已取消", "skipped": "已跳过", "manual": "手动操作", "scheduled": "已计划",
+		},
+		verbs: map[string]string{
+			event.VerbRetry: "重试", event.VerbPlay: "启动", event.VerbCancel: "取消", event.VerbErase: "删除", event.VerbNotify: "通知",
+			event.VerbRetryPipeline: "重试流水线", event.VerbCancelPipeline: "取消流水线", event.VerbCancelOutdated: "取消过时的流水线，依据流水线",
 		},
 		plural: func(n int, one string) string { return fmt.Sprintf("%d %s", n, one) },
 		list: func(first []string, count int) string {
@@ -110,6 +121,11 @@ func known(language string) string {
 
 // TermsIn returns the terms of a language.
 func TermsIn(language string) Terms { return languages[known(language)].terms }
+
+// Verb returns what an action does, by its verb.
+func (s Style) Verb(verb string) string {
+	return cmp.Or(languages[known(s.Language)].verbs[verb], strings.ReplaceAll(verb, "_", " "))
+}
 
 // Status returns a status of GitLab as GitLab calls it in the style's language.
 func (s Style) Status(status string) string {

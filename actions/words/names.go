@@ -20,17 +20,20 @@ func Event(e *event.Event) string {
 }
 
 // Action says what a decision wants done, as in: retry job 1977 rspec.
-func Action(d *event.Decision) string {
-	verb := strings.ReplaceAll(d.Action.Verb, "_", " ")
+func Action(d *event.Decision) string { return Plain.Action(d) }
+
+// Action says in the style's language what a decision wants done.
+func (s Style) Action(d *event.Decision) string {
+	verb, terms := s.Verb(d.Action.Verb), TermsIn(s.Language)
 	switch {
 	case event.OfPipeline(d.Action.Verb):
-		return fmt.Sprintf("%s %d", verb, d.Pipeline.ID)
+		return fmt.Sprintf(terms.ActPipeline, verb, d.Pipeline.ID)
 	case d.Job.ID == 0 && d.Job.Name != "":
-		return fmt.Sprintf("%s job %s", verb, d.Job.Name)
+		return fmt.Sprintf(terms.ActNamed, verb, d.Job.Name)
 	case d.Bridge:
-		return fmt.Sprintf("%s trigger job %d %s", verb, d.Job.ID, d.Job.Name)
+		return fmt.Sprintf(terms.ActBridge, verb, d.Job.ID, d.Job.Name)
 	}
-	return fmt.Sprintf("%s job %d %s", verb, d.Job.ID, d.Job.Name)
+	return fmt.Sprintf(terms.Act, verb, d.Job.ID, d.Job.Name)
 }
 
 // ActionOf names a decision in short, as in: retry of rspec.

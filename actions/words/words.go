@@ -2,8 +2,8 @@
 // set of templates for Slack, the API and the terminal. A Style writes names and
 // links as the medium wants them, in a language.
 //
-// Each language has the same blocks, which read the same fields; only the story, which
-// the API and the terminal tell, is in English alone.
+// Each language has the same blocks, which read the same fields; only what the API and the
+// terminal alone tell, what happened in which order (timeline.tmpl), is in English alone.
 package words
 
 import (
@@ -25,7 +25,7 @@ var templates = func() map[string]*template.Template {
 	for name, l := range languages {
 		all[name] = template.Must(template.New(name).Funcs(l.functions()).ParseFS(files, "*."+name+".tmpl"))
 	}
-	all[event.English] = template.Must(all[event.English].ParseFS(files, "story.tmpl", "report.tmpl"))
+	all[event.English] = template.Must(all[event.English].ParseFS(files, "timeline.tmpl"))
 	return all
 }()
 

@@ -148,6 +148,51 @@ func TestButtonsAndCommands(t *testing.T) {
 	}
 }
 
+// TestInChinese: with the wiring of production and `language: zh`, the question of a play, the
+// answers to its buttons, to commands and to people without rights, and the outcome are in
+// Chinese.
+func TestInChinese(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", strings.Replace(gateRules, "\nrules:", "\ndefaults: {language: zh}\nrules:", 1))
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	nobody := slackPerson{env, p, secret, env.slack.AddUser("bob@example.com")}
+
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "one"}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+	p.eventually("the question is posted", func() bool { return len(env.slack.Messages("#releases-platform")) == 1 })
+	question := env.slack.Messages("#releases-platform")[0]
+	for _, part := range []string{"启动 deploy？", "规则 `release` · 截止时间 20", "请在 20", "确认", "拒绝"} {
+		if !strings.Contains(question.Plain()+question.Text+string(question.Blocks), part) {
+			t.Errorf("the question lacks %q: %s\n%s", part, question.Text, question.Blocks)
+		}
+	}
+	for _, c := range []struct {
+		reply slacktest.Reply
+		says  string
+	}{
+		{nobody.pressesIn(question, chatops.ButtonConfirm), "GitLab 中没有用户公开您在 Slack 中的邮箱"},
+		{operator.pressesIn(question, chatops.ButtonConfirm), "您已确认：将启动 deploy"},
+		{operator.types("status"), "1 条规则生效。"},
+		{operator.types("report"), "个结果："},
+		{operator.types("help"), "显示本帮助"},
+		{operator.types("why " + env.gitlab.URL() + "/platform/shop/-/pipelines/" + strconv.FormatInt(pipeline.ID, 10)), "查看全部经过："},
+		{nobody.types("pause all"), "只有运维人员可以对所有项目执行此操作"},
+	} {
+		if !strings.Contains(c.reply.Text, c.says) {
+			t.Errorf("a person reads %q, want %q", c.reply.Text, c.says)
+		}
+	}
+	p.eventually("the question says in Chinese what came of it", func() bool {
+		text := env.slack.Messages("#releases-platform")[0].Plain()
+		return strings.Contains(text, "ada@example.com 已确认") && strings.Contains(text, "已启动作业 deploy")
+	})
+}
+
 // pipelineRules only say in Slack that a pipeline would be retried.
 const pipelineRules = `
 version: 1

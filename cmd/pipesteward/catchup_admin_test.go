@@ -62,6 +62,7 @@ func TestCatchUpByTheServer(t *testing.T) {
 		{"the first", []string{"--by", "ada"}, 0, "jobs that no event reported      │                  1", ""},
 		{"the second, as JSON", []string{"--json"}, 0, `"jobs": 0`, ""},
 		{"too far back", []string{"--since", "4h"}, 2, "", "--since: 4h is before "},
+		{"the zero time", []string{"--since", "0001-01-01T00:00:00Z"}, 2, "", "--since: 0001-01-01T00:00:00Z is too long ago"},
 		{"no time", []string{"--since", "yesterday"}, 2, "", "--since: it must be a duration"},
 		{"no server", []string{"--admin-url", "http://127.0.0.1:1"}, 1, "", "no server answers at http://127.0.0.1:1"},
 	} {

@@ -67,6 +67,7 @@ func TestCatchUpCommand(t *testing.T) {
 		{name: "no such project", args: []string{"--projects", "tools/gone"}, code: 1, stdout: []string{"! tools/gone: there is no such project"}, retries: 1},
 		{name: "two in one", args: []string{"--projects", "platform/shop,tools"}, code: 2, stderr: []string{`"platform/shop,tools" is no project: no path has a comma`}, retries: 1},
 		{name: "further back than what was done is remembered", args: []string{"--since", "2d"}, code: 2, stderr: []string{"--since: 2d is before", "--catch-up-max-age (24h0m0s)", "72h at most"}, retries: 1},
+		{name: "the zero time", args: []string{"--since", "0001-01-01T00:00:00Z"}, code: 2, stderr: []string{"--since: 0001-01-01T00:00:00Z is before", "--catch-up-max-age (24h0m0s)"}, retries: 1},
 		{name: "no duration", args: []string{"--since", "yesterday"}, code: 2, stderr: []string{`--since: "yesterday" is neither a duration like 24h nor a time like 20`}, retries: 1},
 		{name: "an argument", args: []string{"platform"}, code: 2, stderr: []string{"name projects with --projects"}, retries: 1},
 	} {

@@ -522,8 +522,8 @@ func TestWhyOfNothing(t *testing.T) {
 		{"an id", []string{"1977"}, 2, `"1977" is no address: give the address`},
 		{"another page", []string{env.gitlab.URL() + "/platform/shop/-/issues/1"}, 2, "is no page of a job or a pipeline"},
 		{"another GitLab", []string{"https://gitlab.com/platform/shop/-/jobs/1"}, 2, "gitlab.com is a page of another GitLab than " + env.gitlab.URL()},
-		{"no such job", []string{env.gitlab.URL() + "/platform/shop/-/jobs/99999"}, 1, "no job 99999 of platform/shop (404"},
-		{"no such project", []string{env.gitlab.URL() + "/platform/none/-/pipelines/1"}, 1, "no pipeline 1 of platform/none (404"},
+		{"no such job", []string{env.gitlab.URL() + "/platform/shop/-/jobs/99999"}, 1, "does not show job 99999 of platform/shop to the user of the token (404"},
+		{"no such project", []string{env.gitlab.URL() + "/platform/none/-/pipelines/1"}, 1, "does not show pipeline 1 of platform/none to the user of the token (404"},
 		{"a hidden project", []string{fmt.Sprintf("%s/secret/project/-/jobs/%d", env.gitlab.URL(), hidden.ID)}, 1, "or the user is no member of the project"},
 		{"no server", []string{"--admin-url", "http://127.0.0.1:1", "https://gitlab.com/a/b/-/jobs/1"}, 1, "no server answers at http://127.0.0.1:1"},
 	} {

@@ -44,6 +44,7 @@ func TestCatchUp(t *testing.T) {
 			says: `"by":"ada","since":"2026-03-03T12:00:00Z"`, target: "since 2026-03-03T12:00:00Z",
 		},
 		{name: "a dry run", body: `{"since":"2026-03-04T11:00:00+01:00","dry_run":true}`, code: http.StatusOK, says: `"dry_run":true`, target: "since 2026-03-04T10:00:00Z, dry run"},
+		{name: "the zero time", body: `{"since":"0001-01-01T00:00:00Z"}`, code: http.StatusBadRequest, says: `parameter \"since\": 0001-01-01T00:00:00Z is too long ago`},
 		{name: "no duration", body: `{"since":"yesterday"}`, code: http.StatusBadRequest, says: `parameter \"since\": it must be a duration`},
 		{name: "an unknown member", body: `{"projects":["a"]}`, code: http.StatusBadRequest, says: `unknown field`},
 		{name: "more than a line", body: `{"by":"a\nb"}`, code: http.StatusBadRequest, says: `line breaks`},

@@ -150,9 +150,11 @@ type Action struct {
 	Inputs    map[string]json.RawMessage `json:"inputs,omitempty"` // each is a text, a number, a boolean or a list of those
 	Wait      string                     `json:"wait,omitzero"`    // none or success: how a job waits for the preceding one in `jobs`
 	// Confirm is the Slack channel in which a person must confirm the play before, within
-	// the time of ConfirmWithin after the question was asked there; "": nobody must.
-	Confirm       string   `json:"confirm,omitzero"`
-	ConfirmWithin Duration `json:"confirm_within,omitzero"`
+	// the time of ConfirmWithin after the question was asked there; "": nobody must. The
+	// question is in ConfirmLanguage, one of Languages; "": English.
+	Confirm         string   `json:"confirm,omitzero"`
+	ConfirmWithin   Duration `json:"confirm_within,omitzero"`
+	ConfirmLanguage string   `json:"confirm_language,omitzero"`
 
 	// cancel, cancel_outdated
 	Force bool `json:"force,omitzero"`

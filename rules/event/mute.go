@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -54,20 +55,20 @@ var ErrManyMutes = fmt.Errorf("there are %d mutes, as many as can be: unmute som
 // wait until they are replaced.
 var ErrUnreadableMutes = errors.New("the mutes can't be read, so all notifications wait: end all with `unmute --every`, and mute again")
 
-// Check returns an error that describes the first mistake in a mute that begins now; nil
+// Check returns a *ScopeError that describes the first mistake in a mute that begins now; nil
 // if there is none.
 func (m Mute) Check(now time.Time) error {
 	switch {
 	case CheckProjects(m.Project) != nil:
 		return CheckProjects(m.Project)
 	case max(len(m.Project), len(m.Rule), len(m.Channel), len(m.By), len(m.Reason)) > maxPauseText:
-		return fmt.Errorf("a text of the mute has more than %d bytes", maxPauseText)
+		return wrongScope(ScopeLong, strconv.Itoa(maxPauseText), "a text of the mute has more than %d bytes", maxPauseText)
 	case strings.ContainsFunc(m.Project+m.Rule+m.Channel, IsControl):
-		return errors.New("a pattern, a channel or a rule's name has no line breaks or other control characters: leave them out")
+		return wrongScope(ScopeControl, "", "a pattern, a channel or a rule's name has no line breaks or other control characters: leave them out")
 	case m.Channel != "" && (bareChannel(m.Channel) == "" || strings.ContainsAny(m.Channel, " ,")):
-		return fmt.Errorf("%q is not one channel: write its name or its id as the rule file has it, like \"#ci\"", m.Channel)
+		return wrongScope(ScopeChannel, m.Channel, "%q is not one channel: write its name or its id as the rule file has it, like \"#ci\"", m.Channel)
 	case m.Ended(now):
-		return fmt.Errorf("the mute would end at %s, which is past", m.Until.Format(time.RFC3339))
+		return wrongScope(ScopePast, m.Until.Format(time.RFC3339), "the mute would end at %s, which is past", m.Until.Format(time.RFC3339))
 	}
 	return CheckWords(m.By, m.Reason)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,20 +48,20 @@ var ErrUnreadablePauses = errors.New("the pauses can't be read, so all actions w
 // maxPauseText is the maximum length of each text of a pause or a mute, in bytes.
 const maxPauseText = 500
 
-// Check returns an error that describes the first mistake in a pause that
+// Check returns a *ScopeError that describes the first mistake in a pause that
 // begins now; nil if there is none.
 func (p Pause) Check(now time.Time) error {
 	switch {
 	case p.Project != "" && p.Rule != "":
-		return errors.New("a pause is for the projects of a glob or for a rule, not for both: make two")
+		return wrongScope(ScopeBoth, "", "a pause is for the projects of a glob or for a rule, not for both: make two")
 	case CheckProjects(p.Project) != nil:
 		return CheckProjects(p.Project)
 	case max(len(p.Project), len(p.Rule), len(p.By), len(p.Reason)) > maxPauseText:
-		return fmt.Errorf("a text of the pause has more than %d bytes", maxPauseText)
+		return wrongScope(ScopeLong, strconv.Itoa(maxPauseText), "a text of the pause has more than %d bytes", maxPauseText)
 	case strings.ContainsFunc(p.Project+p.Rule, IsControl):
-		return errors.New("a pattern or a rule's name has no line breaks or other control characters: leave them out")
+		return wrongScope(ScopeControl, "", "a pattern or a rule's name has no line breaks or other control characters: leave them out")
 	case p.Ended(now):
-		return fmt.Errorf("the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
+		return wrongScope(ScopePast, p.Until.Format(time.RFC3339), "the pause would end at %s, which is past", p.Until.Format(time.RFC3339))
 	}
 	return CheckWords(p.By, p.Reason)
 }
@@ -68,7 +69,7 @@ func (p Pause) Check(now time.Time) error {
 // CheckProjects returns an error if a text is no glob of project paths.
 func CheckProjects(glob string) error {
 	if !doublestar.ValidatePattern(glob) {
-		return fmt.Errorf("%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", glob)
+		return wrongScope(ScopeGlob, glob, "%q is not a glob pattern: `*` matches within a path part, `**` over parts, `{a,b}` either", glob)
 	}
 	return nil
 }

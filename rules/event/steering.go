@@ -65,6 +65,32 @@ type StateError struct{ Reason string }
 
 func (e *StateError) Error() string { return e.Reason }
 
+// ScopeError is the error for a pause or a mute that can't be put in force as it is.
+type ScopeError struct {
+	Problem string // one of those below
+	Value   string // the text or the time that is wrong, or the bound in bytes
+	reason  string
+}
+
+func (e *ScopeError) Error() string { return e.reason }
+
+// Problems of pauses and mutes.
+const (
+	ScopeBoth    = "both"    // a pause is for projects and for a rule
+	ScopeGlob    = "glob"    // no glob of project paths
+	ScopeLong    = "long"    // a text is too long
+	ScopeControl = "control" // control characters
+	ScopeChannel = "channel" // not one channel
+	ScopePast    = "past"    // its end is past
+)
+
+// ScopeProblems lists them.
+var ScopeProblems = []string{ScopeBoth, ScopeGlob, ScopeLong, ScopeControl, ScopeChannel, ScopePast}
+
+func wrongScope(problem, value, format string, args ...any) error {
+	return &ScopeError{problem, value, fmt.Sprintf(format, args...)}
+}
+
 // Changes that people make to a running server: the values of Change.Action.
 const (
 	ChangePause   = "pause"
@@ -88,7 +114,7 @@ func IsControl(r rune) bool {
 func CheckWords(by, reason string) error {
 	for _, text := range []struct{ name, value string }{{"by", by}, {"reason", reason}} {
 		if strings.ContainsFunc(text.value, IsControl) {
-			return fmt.Errorf("%q has line breaks or other control characters: write it in one line, without colours", text.name)
+			return wrongScope(ScopeControl, text.name, "%q has line breaks or other control characters: write it in one line, without colours", text.name)
 		}
 	}
 	return nil

@@ -25,6 +25,9 @@ type Check struct {
 	// errors, because rules with errors may be incomplete.
 	rule  func(*pass)
 	whole bool
+	// templates checks the `templates` of one file, which are the node of a rule without
+	// a name.
+	templates func(*pass)
 	// all checks the rules of all files, in their order. It is called only if
 	// there are no errors.
 	all func([]*pass)
@@ -81,6 +84,15 @@ func run(parsed *rulefile.Parsed, disabled []string) schema.FileErrors {
 				}
 			}
 			every = append(every, p)
+		}
+		if f.Templates != nil {
+			p := &pass{logic: logic, set: &parsed.Set, file: f, rule: &rulefile.ParsedRule{Rule: &rules.Rule{}, Node: schema.Resolve(f.Templates)}, found: &inFile}
+			p.disabled = append(p.disabledHere(), disabled...)
+			for _, c := range Checks {
+				if p.check = c.ID; c.templates != nil {
+					c.templates(p)
+				}
+			}
 		}
 		found = append(found, inFile[:min(len(inFile), schema.MaxProblems)]...)
 	}

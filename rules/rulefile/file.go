@@ -1,6 +1,7 @@
 package rulefile
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"sync"
@@ -46,7 +47,7 @@ func (rd *reader) ruleFile() schema.Schema {
 				schema.Key("dry_run", "Decide, record and notify, but change nothing in GitLab.", schema.Bool(&d.dryRun)),
 				schema.Key("channel", "The Slack channel to notify, like \"#ci\". With expressions in {{ }}, it is not that of storms and outages, which belong to no project.", rd.defaultChannel(&d)),
 				schema.Key("receiver", "The receiver to notify, by its name in `receivers`, instead of a Slack channel.", s.receiverName(&d.receiver)),
-				schema.Key("language", "The language of what Pipesteward writes to receivers that have no `language` of their own: en (English, the default) or zh (Chinese).", schema.Language(&d.language)),
+				schema.Key("language", "The language of what Pipesteward writes to receivers that have no `language` of their own, and of the questions of `confirm`: en (English, the default) or zh (Chinese). The first one of all files is that of the answers to the slash command.", schema.Language(&d.language)),
 				schema.Key("notify", "Which notifications are sent for rules with actions that have no `notify`: none, or a list as theirs.", rd.defaultNotify(&d)),
 				schema.Key("quiet", "The hours in which notifications wait: they are sent afterwards. Without it: there are none.", times.Quiet(&d.quiet, outcomes(&d.quiet.Except))),
 				schema.Key("group", "When messages are gathered in digests; false: never.", times.Group(&d.group)),
@@ -81,6 +82,7 @@ func (rd *reader) ruleFile() schema.Schema {
 			if s.to == (event.Address{}) {
 				s.to, s.language = d.address(), d.language
 			}
+			s.replies = cmp.Or(s.replies, d.language)
 		},
 		JSON: keys.JSON,
 	}
@@ -140,6 +142,11 @@ func (rd *reader) rule(parsed *ParsedRule, d defaults) schema.Schema {
 			defer func() { f.Rule, rd.current = nil, nil }()
 			keys.Read(f, n, what)
 			r.DryRun = r.DryRun || rd.options.DryRun
+			for i := range r.Actions {
+				if r.Actions[i].Confirm.Source != "" {
+					r.Actions[i].ConfirmLanguage = d.language
+				}
+			}
 			if d.notify != nil && len(r.Actions) > 0 && !schema.Has(n, "notify") {
 				rd.notices(r, d).Read(f, d.notify, "notify")
 			}

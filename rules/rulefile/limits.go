@@ -44,6 +44,7 @@ type set struct {
 	places    map[string]string // where each key or name that may occur only once was set
 	to        event.Address     // the first constant one in the files' defaults; zero: there is none
 	language  string            // that of the same defaults
+	replies   string            // the first language in the files' defaults; "": there is none
 	classWork int               // limits.MatchUnits of the classes' patterns
 }
 

@@ -50,7 +50,8 @@ type Parsed struct {
 // File is a rule file with the positions of its parts.
 type File struct {
 	*schema.Document
-	Rules []*ParsedRule
+	Rules     []*ParsedRule
+	Templates *yaml.Node // `templates`; nil if there is none
 }
 
 // Parse reads rule files.
@@ -62,6 +63,7 @@ func Parse(o Options, sources []Source) *Parsed {
 		all.Files = append(all.Files, &File{Document: f})
 		if root := f.Parse(); root != nil {
 			roots[i] = root
+			all.Files[i].Templates = schema.Value(root, "templates")
 			together.readClasses(f, roots[i])
 			together.readReceivers(f, roots[i])
 		}
@@ -85,7 +87,7 @@ func Parse(o Options, sources []Source) *Parsed {
 	})
 	together.setDefaults()
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
-	all.Set.Receivers, all.Set.Templates = together.receivers, together.templates
+	all.Set.Receivers, all.Set.Templates, all.Set.Language = together.receivers, together.templates, together.replies
 	return all
 }
 

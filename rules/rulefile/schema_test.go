@@ -87,6 +87,7 @@ func TestSchemaRefuses(t *testing.T) {
 		"no rules":                "version: 1",
 		"unknown key":             good + "\nrule: []",
 		"unknown key in defaults": good + "\ndefaults: {dryrun: true}",
+		"template of no language": good + "\ntemplates: {gave_up: {}}",
 		"rules not a list":        "version: 1\nrules: {name: r}",
 		"a rule not a mapping":    "version: 1\nrules: [retry]",
 		"name with white space":   strings.Replace(good, "name: r", `name: " r"`, 1),

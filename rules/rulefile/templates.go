@@ -59,6 +59,10 @@ func (rd *reader) override(name string) schema.Schema {
 			}
 			rd.set.templates[name] = byLanguage
 		},
-		JSON: func() schema.JSON { return schema.JSON{"anyOf": []schema.JSON{forAll.JSON(), forEach.JSON()}} },
+		JSON: func() schema.JSON {
+			each := forEach.JSON()
+			each["minProperties"] = 1
+			return schema.JSON{"anyOf": []schema.JSON{forAll.JSON(), each}}
+		},
 	}
 }

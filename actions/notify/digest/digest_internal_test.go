@@ -53,7 +53,7 @@ func TestText(t *testing.T) {
 	}
 	got := text(t, items, event.English)
 	for _, part := range []string{
-		":inbox_tray: *27 notifications* came at once: failed 15, gave_up 12\nby rules `play` 15, `retry` 12 · by failure class runner 12\n",
+		":inbox_tray: *27 notifications* came at once: failed 15, gave up 12\nby rules `play` 15, `retry` 12 · by failure class runner 12\n",
 		"• Gave up on rspec — ×12: <https://g/0|a/b #0>, <https://g/1|a/b #1>, <https://g/2|a/b #2>, …\n• Could not play deploy 0 — a/b #0\n",
 		"Could not play deploy 8 — a/b #8\n+6 more\n`pipesteward decisions --since 2026-12-01T12:00:00Z` lists all",
 	} {

@@ -16,7 +16,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
 	"github.com/pipesteward/pipesteward/actions/hooks"
-	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
@@ -24,6 +23,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -211,12 +211,12 @@ type slackReports struct{ report.Reader }
 var _ requests.Reporter = slackReports{}
 
 // Report implements requests.Reporter.
-func (r slackReports) Report(ctx context.Context, since time.Duration) (string, error) {
+func (r slackReports) Report(ctx context.Context, since time.Duration, in words.Style) (string, error) {
 	sums, err := r.Reader.Report(ctx, report.Query{Since: r.Now().Add(-since)})
 	if err != nil {
 		return "", err
 	}
-	return report.Text(sums, mrkdwn.Style)
+	return report.Text(sums, in)
 }
 
 // stories tells stories to the admin API and in Slack.
@@ -230,12 +230,12 @@ var (
 // Story implements admin.Storyteller.
 func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
 	s.Admin = admin
-	return s.Build(ctx, url)
+	return s.Build(ctx, url, event.English)
 }
 
 // Build implements requests.Storyteller.
-func (s stories) Build(ctx context.Context, url string) (story.Story, error) {
+func (s stories) Build(ctx context.Context, url, language string) (story.Story, error) {
 	b := s.Builder
 	b.Receives = b.Receives || len(b.Rules().Receivers()) > 0
-	return b.Build(ctx, url)
+	return b.Build(ctx, url, language)
 }
