@@ -78,7 +78,7 @@ func newPage(instance string, project int64, now time.Time, after int64, jobs []
 // files are the files of a project's jobs.
 type files struct {
 	dir   string
-	pages []header // of settled pages
+	pages []header // of the pages that need not be read again
 	read  func(h header) (*page, error)
 }
 
@@ -96,8 +96,8 @@ func (r Reader) dirOf(project int64) (string, error) {
 	return dir, nil
 }
 
-// open finds the pages of a project. Those that are not settled, or can't be used, are
-// removed: they are read anew.
+// open finds the pages of a project. Those that are neither settled nor fresh, or can't be
+// used, are removed: they are read anew.
 func (r Reader) open(project int64) (*files, error) {
 	dir, err := r.dirOf(project)
 	if err != nil {
@@ -118,7 +118,7 @@ func (r Reader) open(project int64) (*files, error) {
 			continue // another process has removed it
 		case err != nil:
 			r.Say(fmt.Sprintf("%s %v: it is read anew from GitLab", name, err))
-		case h.Settled:
+		case h.Settled, r.Now().Sub(h.ReadAt) < freshFor:
 			f.pages = append(f.pages, h)
 			continue
 		}

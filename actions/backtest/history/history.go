@@ -31,6 +31,9 @@ const (
 	// settledAfter is how long after its creation a job that has not ended may still be
 	// expected to change: a page with a younger one, as it was read, is read again.
 	settledAfter = 24 * time.Hour
+	// freshFor is how long such a page is used all the same, so that a process goes on where
+	// the last one was stopped.
+	freshFor = 10 * time.Minute
 	// maxTries is how often a request is tried while its errors are transient.
 	maxTries = 5
 )

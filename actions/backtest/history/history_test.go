@@ -235,6 +235,10 @@ func TestUnsettledPages(t *testing.T) {
 		return "failed"
 	}
 	r.ids(time.Time{})
+	if _, pages := r.ids(time.Time{}); pages != 1 {
+		t.Errorf("%d pages are read again at once, want the newest", pages)
+	}
+	r.reader.Now = func() time.Time { return now.Add(time.Hour) }
 	if _, pages := r.ids(time.Time{}); pages != 2 {
 		t.Errorf("%d pages are read again, want the newest and that of the young manual job", pages)
 	}
