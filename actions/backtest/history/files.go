@@ -23,6 +23,9 @@ const (
 	format  = "pipesteward history"
 	version = 1 // of what the files have: one of another version is read anew
 	suffix  = ".jsonl"
+
+	partPrefix = "part-"   // of the names of files that are being written
+	partAge    = time.Hour // after which nobody writes them any more
 )
 
 // header is the first line of a file.
@@ -103,6 +106,9 @@ func (r Reader) open(project int64) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.removeParts(dir); err != nil {
+		return nil, err
+	}
 	f := &files{dir: dir, read: func(h header) (*page, error) { return r.readPage(dir, h) }}
 	names, err := filepath.Glob(filepath.Join(dir, "jobs-*"+suffix))
 	if err != nil {
@@ -127,6 +133,21 @@ func (r Reader) open(project int64) (*files, error) {
 		}
 	}
 	return f, nil
+}
+
+// removeParts removes files that a process did not live to write as a whole.
+func (r Reader) removeParts(dir string) error {
+	parts, err := filepath.Glob(filepath.Join(dir, partPrefix+"*"))
+	for _, name := range parts {
+		info, statErr := os.Stat(name)
+		if statErr != nil || r.Now().Sub(info.ModTime()) < partAge {
+			continue // it was removed or renamed, or another process writes it
+		}
+		if gone := os.Remove(name); !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return err
 }
 
 // usable returns an error that says why a file can't be used.
@@ -246,7 +267,7 @@ func writeFile(name string, body []byte) (err error) {
 			err = fmt.Errorf("the cache can't be written: %w", err)
 		}
 	}()
-	f, err := os.CreateTemp(filepath.Dir(name), "part-*") // with mode 0600
+	f, err := os.CreateTemp(filepath.Dir(name), partPrefix+"*") // with mode 0600
 	if err != nil {
 		return err
 	}

@@ -285,6 +285,27 @@ func TestFilesThatCanNotBeUsed(t *testing.T) {
 	}
 }
 
+// TestPartsOfFiles: what a process did not live to write is removed later.
+func TestPartsOfFiles(t *testing.T) {
+	r := newReading(t, 10)
+	r.ids(time.Time{})
+	part := filepath.Join(filepath.Dir(r.files("jobs-*")[0]), "part-123")
+	for _, c := range []struct {
+		age  time.Duration
+		left int
+	}{{time.Minute, 1}, {2 * time.Hour, 0}} {
+		if err := os.WriteFile(part, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(part, now, now.Add(-c.age)); err != nil {
+			t.Fatal(err)
+		}
+		if r.ids(time.Time{}); len(r.files("part-*")) != c.left {
+			t.Errorf("after %s, %d parts are left, want %d", c.age, len(r.files("part-*")), c.left)
+		}
+	}
+}
+
 // TestLogs are read once, stored without secrets, and for their owner alone.
 func TestLogs(t *testing.T) {
 	r := newReading(t, 10)
