@@ -138,13 +138,17 @@ func (t pipelinesAt) Pipeline(_ context.Context, _, pipeline int64) (event.Pipel
 	return p.Pipeline.Pipeline, nil
 }
 
-// PipelinesOfRef implements outdated.Pipelines.
-func (t pipelinesAt) PipelinesOfRef(_ context.Context, _ int64, ref string, _ int64) iter.Seq2[event.Pipeline, error] {
+// created returns the pipelines of a ref, or of a merge request, oldest first.
+func (t pipelinesAt) created(ref string) []*past {
 	all := t.refs[refKey(ref)]
 	// Pipelines are created in the order of their ids.
-	there := sort.Search(len(all), func(i int) bool { return all[i].CreatedAt.After(t.event.Meta.ReceivedAt) })
+	return all[:sort.Search(len(all), func(i int) bool { return all[i].CreatedAt.After(t.event.Meta.ReceivedAt) })]
+}
+
+// PipelinesOfRef implements outdated.Pipelines.
+func (t pipelinesAt) PipelinesOfRef(_ context.Context, _ int64, ref string, _ int64) iter.Seq2[event.Pipeline, error] {
 	return func(yield func(event.Pipeline, error) bool) {
-		for _, p := range slices.Backward(all[:there]) {
+		for _, p := range slices.Backward(t.created(ref)) {
 			if !yield(p.Pipeline.Pipeline, nil) {
 				return
 			}

@@ -22,8 +22,9 @@ type timeline struct {
 // past is a pipeline of the past.
 type past struct {
 	*history.Pipeline
-	whole bool // all its jobs are known
-	runs  map[string][]*history.Run
+	whole    bool // all its jobs are known
+	runs     map[string][]*history.Run
+	finished []moment // see ends
 }
 
 // moment is the end of a run, or that of a pipeline.
@@ -55,6 +56,7 @@ func newTimeline(project gitlab.Project, pipelines []*history.Pipeline, read tim
 			run := &p.Runs[i]
 			one.runs[run.Name] = append(one.runs[run.Name], run)
 		}
+		one.finished = one.ends()
 		t.pipelines[p.ID] = one
 		if p.Source != "parent_pipeline" {
 			key := refKey(p.Ref)
@@ -112,7 +114,7 @@ func (t *timeline) moments(since, until time.Time) (all []moment, left unplaced)
 			}
 			all = append(all, moment{at: run.FinishedAt, pipeline: p, run: run})
 		}
-		for _, end := range p.ends() {
+		for _, end := range p.finished {
 			if within(end.at) {
 				all = append(all, end)
 			}
