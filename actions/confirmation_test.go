@@ -85,7 +85,7 @@ func question(h *actionstest.Harness) slacktest.Message {
 func button(h *actionstest.Harness, does string) *chatops.Button {
 	h.Helper()
 	for _, shown := range question(h).Buttons() {
-		parsed, err := chatops.ParseButton(shown.Value)
+		parsed, err := chatops.ParseButton(shown.ActionID, shown.Value)
 		if err != nil {
 			h.Fatal(err)
 		}

@@ -99,7 +99,7 @@ func (h *Harness) Press(who chatops.Person, does string) chatops.Request {
 	h.Helper()
 	for _, m := range slices.Backward(h.Slack.Messages("ci")) {
 		for _, button := range m.Buttons() {
-			b, err := chatops.ParseButton(button.Value)
+			b, err := chatops.ParseButton(button.ActionID, button.Value)
 			if err == nil && b.Does == does {
 				return h.Request(chatops.Request{By: who, Button: &b, At: chatops.Place{Channel: m.ID, Message: m.TS}})
 			}

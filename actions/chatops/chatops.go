@@ -52,13 +52,20 @@ const (
 	ButtonPlay   = "play"
 	ButtonCancel = "cancel"
 	ButtonErase  = "erase"
-	ButtonMute   = "mute" // the messages of the rule in the project, for an hour
+	ButtonMute   = "mute" // the messages of the rule in the project, for an hour; the others in Mutes mute more
 	ButtonLog    = "log"  // an excerpt of the job log, to that person
 	ButtonWhy    = "why"  // the story of the job, to that person
+
+	ButtonMuteRule    = "mute_rule"    // the messages of the rule, in all projects
+	ButtonMuteProject = "mute_project" // those of the project
+	ButtonMuteChannel = "mute_channel" // those in the channel
 
 	ButtonConfirm = "confirm" // carries out the play that was asked for
 	ButtonReject  = "reject"  // skips it
 )
+
+// Mutes are the buttons that mute, in the order in which a menu has them.
+var Mutes = []string{ButtonMute, ButtonMuteRule, ButtonMuteProject, ButtonMuteChannel}
 
 // What commands do besides, as far as rights depend on it; `mute`, `unmute`, `why` and
 // `retry` do what the buttons do.
@@ -70,8 +77,8 @@ const (
 
 // Button is what a button requests. Slack gives it back when somebody presses the button.
 type Button struct {
-	Does     string `json:"does"`              // one of the constants above
-	Of       string `json:"of"`                // the id in the journal of the decision that the message is about
+	Does     string `json:"does,omitzero"`     // one of the constants above
+	Of       string `json:"of,omitzero"`       // the id in the journal of the decision that the message is about
 	Job      int64  `json:"job,omitzero"`      // the id of the job to act on; 0: that of the decision
 	In       string `json:"in,omitzero"`       // the channel of the message, as its rule names it: what comes of the button is added to that message
 	Language string `json:"language,omitzero"` // of the message, as event.Notice has it

@@ -53,6 +53,23 @@ func TestHooks(t *testing.T) {
 	}
 }
 
+// GitLab answers a deletion with 204 and no body.
+func TestDeleteHook(t *testing.T) {
+	var requests []string
+	c, _ := newClient(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests = append(requests, r.Method+" "+r.URL.EscapedPath())
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	for _, h := range []gitlab.Hook{{Project: 22, ID: 5}, {Group: "platform/tools", ID: 6}} {
+		if err := c.DeleteHook(t.Context(), h); err != nil {
+			t.Errorf("%s: %v", h.Name(), err)
+		}
+	}
+	if diff := cmp.Diff([]string{"DELETE /api/v4/projects/22/hooks/5", "DELETE /api/v4/groups/platform%2Ftools/hooks/6"}, requests); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+}
+
 // deliveries is a GitLab that has these failed deliveries, newest first.
 type deliveries struct {
 	bodies   []string

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -44,6 +45,11 @@ type applier struct {
 	// created are the ids of the webhooks that were created, until it is known whether
 	// another run has created the same.
 	created map[Owner]int64
+	// above returns our webhook of a group above a path, as GitLab has it now; nil: there is
+	// none, or it is hidden.
+	above func(ctx context.Context, path string) (*gitlab.Hook, error)
+	// below returns the projects in a group that have a webhook of ours now.
+	below   func(ctx context.Context, group string) (paths []string, err error)
 	planned bool // the steps are named as what would be done
 }
 
@@ -135,6 +141,12 @@ func (a *applier) settle(ctx context.Context, p Plan, id int64, failed error) (l
 			}
 			continue
 		}
+		if removed == "" {
+			var apart Plan
+			if apart, removed, err = a.apart(ctx, p, own); removed != "" || err != nil {
+				return apart, removed, err
+			}
+		}
 		delete(a.created, p.Owner)
 		if len(same) > 0 && (same[0].ID != id || len(same) > 1) {
 			yielded := p.Yielded
@@ -143,6 +155,60 @@ func (a *applier) settle(ctx context.Context, p Plan, id int64, failed error) (l
 		}
 		return p, removed, failed
 	}
+}
+
+// apart looks whether other runs have created a webhook of a group above, or of a project
+// below, since this one read that there is none: events would come twice. The lower one is
+// removed by the run that created it. One below that stays was there before ours: then ours is
+// removed, which is an error. Each run creates first and looks then, and looks again after it
+// has removed its own.
+func (a *applier) apart(ctx context.Context, p Plan, own gitlab.Hook) (left Plan, removed string, err error) {
+	above, err := a.above(ctx, p.Owner.Path)
+	if err != nil {
+		return p, "", err
+	}
+	if above != nil {
+		other := fmt.Sprintf("another run created webhook %d of group %s at the same time", above.ID, above.Group)
+		if p, err = a.remove(ctx, p, own); err != nil {
+			return p, "", &stepError{err, fmt.Sprintf("%s, and webhook %d could not be removed again", other, own.ID)}
+		}
+		removed = fmt.Sprintf("removed webhook %d again, since %s", own.ID, other)
+		if p.Above, err = a.above(ctx, p.Owner.Path); err == nil && p.Above == nil {
+			err = errors.New("that webhook is removed now, too: run this again")
+		}
+		return p, removed, err
+	}
+	if p.Owner.Project != 0 || a.planned {
+		return p, "", nil
+	}
+	for read := 1; ; read++ {
+		below, err := a.below(ctx, p.Owner.Path)
+		if err != nil || len(below) == 0 {
+			return p, "", err
+		}
+		if read < stateReads { // their runs remove them
+			if err := a.sleep(ctx, stateEvery); err != nil {
+				return p, "", err
+			}
+			continue
+		}
+		other := fmt.Sprintf("another run created one of %s at the same time", below[0])
+		if p, err = a.remove(ctx, p, own); err != nil {
+			return p, "", &stepError{err, fmt.Sprintf("%s, and webhook %d could not be removed again", other, own.ID)}
+		}
+		return p, fmt.Sprintf("removed webhook %d again, since %s", own.ID, other), errors.New("run this again: each project without a webhook then gets its own")
+	}
+}
+
+// remove removes a webhook that this run created. An earlier try may have done so.
+func (a *applier) remove(ctx context.Context, p Plan, own gitlab.Hook) (Plan, error) {
+	if err := a.gitlab.DeleteHook(ctx, own); err != nil && !apierror.IsFinal(err, http.StatusNotFound) {
+		return p, err
+	}
+	delete(a.created, p.Owner)
+	p.Hooks = slices.DeleteFunc(slices.Clone(p.Hooks), func(h gitlab.Hook) bool { return h.ID == own.ID })
+	p.Ours, p.Create, p.Changes, p.Test, p.Yielded = nil, false, nil, false, true
+	return p, nil
 }
 
 // list returns the webhooks of an owner as they are now.

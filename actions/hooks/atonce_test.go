@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -105,6 +106,110 @@ func TestAtOnce(t *testing.T) {
 				t.Errorf("counts %+v", counts)
 			}
 			env.settled(env.ensurer(), c.entry)
+		})
+	}
+}
+
+// createsAfter is a GitLab in which somebody else does something right before this run creates
+// its first webhook.
+type createsAfter struct {
+	hooks.GitLab
+	first func()
+}
+
+func (g createsAfter) CreateHook(ctx context.Context, owned gitlab.Hook, s gitlab.HookSettings) (gitlab.Hook, error) {
+	g.first()
+	return g.GitLab.CreateHook(ctx, owned, s)
+}
+
+// Of a run for a group and one for a project in it at once, one keeps its webhook: no event
+// comes twice.
+func TestGroupAndProjectAtOnce(t *testing.T) {
+	t.Parallel()
+	const group, project = "platform", "platform/apps/shop"
+	for _, c := range []struct {
+		name     string
+		first    string // whose run is through when the other one creates; "": both create, and look then
+		fault    gitlabtest.Fault
+		left     gitlabtest.Hook
+		said     []string
+		then     int // webhooks after another run for the group
+		mistaken int // runs that end with a problem
+	}{
+		{name: "both look later", left: gitlabtest.Hook{Group: group}, then: 1, said: []string{
+			"platform/apps/shop: created webhook N; removed webhook N again, since another run created webhook N of group platform at the same time", "platform: created webhook N",
+		}},
+		{name: "the group's is first", first: group, left: gitlabtest.Hook{Group: group}, then: 1, said: []string{
+			"platform/apps/shop: created webhook N; removed webhook N again, since another run created webhook N of group platform at the same time", "platform: created webhook N",
+		}},
+		{name: "the removal has no answer", first: group, fault: gitlabtest.Fault{Method: http.MethodDelete, After: true, Cut: true}, left: gitlabtest.Hook{Group: group}, then: 1, said: []string{
+			"platform/apps/shop: created webhook N; removed webhook N again, since another run created webhook N of group platform at the same time", "platform: created webhook N",
+		}},
+		{name: "the project's is first", first: project, left: gitlabtest.Hook{ProjectID: 1}, then: 2, mistaken: 1, said: []string{
+			"platform/apps/shop: created webhook N", "platform: created webhook N; removed webhook N again, since another run created one of platform/apps/shop at the same time run this again: each project without a webhook then gets its own",
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			env := newEnvironment(t, gitlabtest.Options{})
+			env.gitlab.AddGroup(gitlabtest.Group{Path: group})
+			env.gitlab.AddProject(gitlabtest.Project{Path: project})
+			env.gitlab.AddProject(gitlabtest.Project{Path: "platform/web"})
+			if c.fault.Method != "" {
+				env.gitlab.Fail(c.fault)
+			}
+			var results []hooks.Result
+			ensure := func(gl hooks.GitLab, entry string) hooks.Result {
+				e := env.ensurer()
+				e.GitLab = gl
+				e.Sleep = func(context.Context, time.Duration) error {
+					if c.first == "" {
+						await.Until(t, "the project's run has removed its webhook", func() bool { return len(env.gitlab.Hooks()) == 1 })
+					}
+					return nil
+				}
+				r, err := e.Run(t.Context(), []string{entry})
+				if err != nil {
+					t.Error(err)
+				}
+				return r
+			}
+			if c.first == "" {
+				var read, created, all sync.WaitGroup
+				read.Add(2)
+				created.Add(2)
+				results = make([]hooks.Result, 2)
+				for i, entry := range []string{group, project} {
+					all.Go(func() { results[i] = ensure(meeting{env.client, &read, &created}, entry) })
+				}
+				all.Wait()
+			} else {
+				second := map[string]string{group: project, project: group}[c.first]
+				results = append(results, ensure(createsAfter{env.client, func() { results = append(results, ensure(env.client, c.first)) }}, second))
+			}
+			left := env.gitlab.Hooks()
+			if len(left) != 1 || left[0].Group != c.left.Group || left[0].ProjectID != c.left.ProjectID {
+				t.Fatalf("left: %+v", left)
+			}
+			var said []string
+			mistaken := 0
+			for _, r := range results {
+				said = append(said, words(r)...)
+				if r.IsWrong() {
+					mistaken++
+				}
+			}
+			slices.Sort(said)
+			id := regexp.MustCompile(`webhook \d+`)
+			for i := range said {
+				said[i] = id.ReplaceAllString(said[i], "webhook N")
+			}
+			if diff := cmp.Diff(c.said, said); diff != "" || mistaken != c.mistaken {
+				t.Errorf("%d runs end with a problem, want %d (-want +got):\n%s", mistaken, c.mistaken, diff)
+			}
+			if r := ensure(env.client, group); r.IsWrong() || len(env.gitlab.Hooks()) != c.then {
+				t.Errorf("another run: %+v, webhooks %+v", r, env.gitlab.Hooks())
+			}
 		})
 	}
 }

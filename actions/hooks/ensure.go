@@ -134,7 +134,7 @@ func (e *Ensurer) Run(ctx context.Context, entries []string) (Result, error) {
 		Ensurer: e, inspector: NewInspector(e.GitLab, e.Wanted, e.EveryDelivery, e.Now),
 		seen: map[Owner]bool{}, read: map[Owner]bool{},
 	}
-	r.applier = &applier{gitlab: e.GitLab, wanted: r.inspector.wanted, sleep: r.sleep, created: map[Owner]int64{}, planned: e.DryRun}
+	r.applier = &applier{gitlab: e.GitLab, wanted: r.inspector.wanted, sleep: r.sleep, created: map[Owner]int64{}, above: r.inspector.aboveNow, below: r.below, planned: e.DryRun}
 	for _, entry := range entries {
 		if err := r.add(ctx, entry); err != nil {
 			return r.result, err
@@ -273,6 +273,24 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 		}
 	}
 	return nil
+}
+
+// below returns the projects in a group that have a webhook of ours now.
+func (r *run) below(ctx context.Context, group string) (paths []string, err error) {
+	found, _, err := r.Resolve(ctx, []string{group})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range found {
+		hooks, err := r.GitLab.ProjectHooks(ctx, p.ID)
+		if err != nil && !apierror.IsHidden(err) {
+			return nil, err
+		}
+		if slices.ContainsFunc(hooks, func(h gitlab.Hook) bool { return r.inspector.wanted.place(h) == ours }) {
+			paths = append(paths, p.Path)
+		}
+	}
+	return paths, nil
 }
 
 // owner handles one project or group; plan is what was read of it, nil: nothing yet.

@@ -156,6 +156,15 @@ func (i *Inspector) above(ctx context.Context, path string) (nearest *gitlab.Hoo
 	return nil, hidden, nil
 }
 
+// aboveNow is above, as GitLab has it now.
+func (i *Inspector) aboveNow(ctx context.Context, path string) (*gitlab.Hook, error) {
+	for group := parent(path); group != ""; group = parent(group) {
+		i.forget(group)
+	}
+	nearest, _, err := i.above(ctx, path)
+	return nearest, err
+}
+
 // parent returns a path without its last part, "" for none.
 func parent(path string) string { return path[:max(strings.LastIndexByte(path, '/'), 0)] }
 

@@ -56,8 +56,11 @@ func (n *Notifier) HandleDigest(ctx context.Context, l *worker.Lease, rec Digest
 	if rec.Late {
 		return l.Done(ctx)
 	}
-	items, ids, err := n.items(ctx, l.ID(), rec.Address)
+	items, ids, err := n.items(ctx, l.ID())
 	if err != nil {
+		return err
+	}
+	if items, ids, err = n.unmuted(ctx, rec.Address, items, ids); err != nil {
 		return err
 	}
 	if len(items) == 0 {
@@ -85,14 +88,9 @@ func (rec NoticeRecord) queued() (store.Record, error) {
 	return store.Record{ID: announcementRecord(rec.Announcement, rec.Notice.Address), Kind: event.RecordNotice, Body: body}, err
 }
 
-// items returns the notices in a digest and the ids of their records, oldest first. Those
-// that were muted meanwhile are left out.
-func (n *Notifier) items(ctx context.Context, id string, to event.Address) (items []digest.Item, ids []string, err error) {
+// items returns the notices in a digest and the ids of their records, oldest first.
+func (n *Notifier) items(ctx context.Context, id string) (items []digest.Item, ids []string, err error) {
 	seen, err := n.Guard.Tallied(ctx, keys.Gathered(id), gatheredFor)
-	if err != nil {
-		return nil, nil, err
-	}
-	mutes, err := n.Mutes.List(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -101,13 +99,26 @@ func (n *Notifier) items(ctx context.Context, id string, to event.Address) (item
 		if err := json.Unmarshal([]byte(s.Note), &i); err != nil {
 			return nil, nil, fmt.Errorf("a notice in a digest can't be read: %w", err)
 		}
+		items, ids = append(items, i), append(ids, s.ID)
+	}
+	return items, ids, nil
+}
+
+// unmuted returns the notices of a digest that is about to be sent without those that are
+// muted now.
+func (n *Notifier) unmuted(ctx context.Context, to event.Address, items []digest.Item, ids []string) (left []digest.Item, leftIDs []string, err error) {
+	mutes, err := n.Mutes.List(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	for at, i := range items {
 		o := event.Outcome{}
 		o.Rule, o.Project.Path = i.Rules[0], i.Project
 		if o.MutedBy(mutes, event.Notice{Address: to, Rules: i.Rules}) == nil {
-			items, ids = append(items, i), append(ids, s.ID)
+			left, leftIDs = append(left, i), append(leftIDs, ids[at])
 		}
 	}
-	return items, ids, nil
+	return left, leftIDs, nil
 }
 
 // ofDigest returns the values that say what came of the notices in a digest.

@@ -198,11 +198,11 @@ func (n *Notifier) addRequested(ctx context.Context, l *worker.Lease, o event.Ou
 // handleEnd has a digest sent when its pipeline has ended. If the address has too many
 // messages, its notices are left to be gathered anew.
 func (n *Notifier) handleEnd(ctx context.Context, l *worker.Lease, rec DigestRecord) error {
-	items, ids, err := n.items(ctx, l.ID(), rec.Address)
+	items, all, err := n.items(ctx, l.ID())
 	if err != nil {
 		return err
 	}
-	ids, quiet := waiting(items, ids)
+	ids, quiet := waiting(items, all)
 	end, waits, err := n.endOf(ctx, rec, items)
 	switch {
 	case err != nil:
@@ -218,6 +218,10 @@ func (n *Notifier) handleEnd(ctx context.Context, l *worker.Lease, rec DigestRec
 		rec.End.QuietUntil = until.UTC()
 		return n.digestWaits(ctx, l, rec, event.WaitQuiet, "the end of the quiet hours", until.Sub(n.Now()))
 	}
+	if items, all, err = n.unmuted(ctx, rec.Address, items, all); err != nil {
+		return err
+	}
+	ids, _ = waiting(items, all)
 	c := store.Changes{Values: []store.Value{{Key: key, Value: []byte(strconv.Itoa(rec.End.Number + 1)), TTL: gatheredFor}}}
 	if len(ids) > 0 {
 		many, err := n.many(ctx, rec.Address, rec.End.Group, key, rec.End.QuietUntil, false)

@@ -281,6 +281,71 @@ func TestEndInQuietHours(t *testing.T) {
 	}
 }
 
+// TestMuteBeforeTheEnd: a mute that has ended when the message is sent takes nothing from it; one
+// that is in force then takes all that it covers.
+func TestMuteBeforeTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		rule   string
+		muted  time.Duration
+		result string // of the first notice in the journal
+		want   []string
+	}{
+		{"ended before", "retry", 10 * time.Minute, event.NotificationSent, []string{"The pipeline failed.\n• Gave up on rspec", "\n• Recovered: lint"}},
+		{"in force", "retry", 2 * time.Hour, event.NotificationMuted, nil},
+		{"of another rule", "other", 2 * time.Hour, event.NotificationSent, []string{"gave_up rspec", "The pipeline failed.\n• Gave up on rspec", "\n• Recovered: lint"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h, m := newMailbox(t, endRules)
+			if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: c.rule, Until: h.Now().Add(c.muted)}, false); err != nil {
+				t.Fatal(err)
+			}
+			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+			fail(h, "rspec", actionstest.Stuck)
+			fail(h, "lint", actionstest.Stuck)
+			h.Pass(time.Minute, time.Second)
+			fail(h, "rspec", actionstest.Stuck) // the attempts are used up, which is sent at once
+			h.Pass(20*time.Minute, time.Minute)
+			succeed(h, "lint")
+			ends(h)
+			h.Pass(2*time.Minute, time.Second)
+			h.WorkOff()
+			got := strings.Join(m.messages, "\n")
+			for _, part := range c.want {
+				if !strings.Contains(got, part) {
+					t.Errorf("messages %q lack %q", m.messages, part)
+				}
+			}
+			if (len(m.messages) == 0) != (c.want == nil) {
+				t.Errorf("messages %q", m.messages)
+			}
+			if n := h.Outcomes()[0].Notifications; len(n) != 1 || n[0].Result != c.result {
+				t.Errorf("the first notification is %+v, want %s", n, c.result)
+			}
+		})
+	}
+}
+
+// TestMuteInQuietHours: what waits is muted if a mute is in force at the end of the quiet hours.
+func TestMuteInQuietHours(t *testing.T) {
+	t.Parallel()
+	for muted, want := range map[time.Duration]int{30 * time.Minute: 1, 2 * time.Hour: 0} {
+		h, m := newMailbox(t, endRules)
+		at := func(d time.Duration) string { return h.Now().Add(d).UTC().Format("15:04") }
+		h.Load(strings.Replace(endRules, "receiver: ops}", fmt.Sprintf("receiver: ops, group: false, quiet: {from: %q, to: %q}}", at(-time.Hour), at(time.Hour)), 1), rulefile.Options{})
+		if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry", Until: h.Now().Add(muted)}, false); err != nil {
+			t.Fatal(err)
+		}
+		stuck(h)
+		h.Pass(70*time.Minute, time.Minute)
+		if len(m.messages) != want {
+			t.Errorf("muted for %s of one hour: %q, want %d messages", muted, m.messages, want)
+		}
+	}
+}
+
 // TestEndOverReplicas: whichever of two gathers, and while the receiver fails, each pipeline
 // has one message.
 func TestEndOverReplicas(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -42,6 +43,49 @@ func TestMutedNoticesAreNotSent(t *testing.T) {
 	if posts := h.Posts(); len(posts) != 1 {
 		t.Errorf("posted after the mute: %q, want one message", posts)
 	}
+}
+
+// TestKilledWhileAStateIsMuted: wherever the program dies, people who saw a state begin see it
+// end once when the mute has ended, and nothing of what came and went in it.
+func TestKilledWhileAStateIsMuted(t *testing.T) {
+	t.Parallel()
+	actionstest.KilledTwice(t, func(h *actionstest.Harness) {
+		project := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+		ends := func(status string) {
+			h.Pipeline = h.GitLab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+			h.End("rspec", status, "script_failure")
+			h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+			h.Clock.Advance(time.Second)
+		}
+		ends("failed")
+		h.Work()
+		if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ci", By: "ann", Until: h.Now().Add(5 * time.Minute)}, false); err != nil {
+			h.Fatal(err)
+		}
+		ends("success")
+		h.Work()
+		ends("failed")
+		h.Work()
+		ends("success")
+	}, `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules: [{name: red, on: pipeline, notify: [{state: pipeline.status == "failed", text: red, resolved: green}]}]
+`, func(h *actionstest.Harness, when string) {
+		posts := h.Posts()
+		if len(posts) != 2 || !strings.Contains(posts[0], "red") || !strings.Contains(posts[1], "green") {
+			h.Errorf("%s: posted %q, want red and green", when, posts)
+		}
+		var results []string
+		for _, o := range h.Outcomes() {
+			for _, n := range o.Notifications {
+				results = append(results, n.Result)
+			}
+		}
+		if got := strings.Join(results, " "); got != "sent sent muted muted" {
+			h.Errorf("%s: the journal has %s", when, got)
+		}
+	})
 }
 
 // TestMutesThatCantBeRead: notices wait until all mutes are ended.

@@ -37,6 +37,8 @@ type NoticeRecord struct {
 	Gathered string `json:"gathered,omitzero"`
 	// Alone says that the notice was tried by itself: it stays so, as it may have been sent.
 	Alone bool `json:"alone,omitzero"`
+	// Held is the mute that kept the notice waiting, as text; see mute.go.
+	Held string `json:"held,omitzero"`
 	// Waits is for what the notice waits deliberately.
 	Waits event.Wait `json:"waits,omitzero"`
 	// Blocked is how the notice waits until a person has mended something; nil: it never did.
@@ -56,9 +58,9 @@ const (
 	maxTurnRetry = 30 * time.Second
 )
 
-// HandleNotice sends a notice and adds to the journal what came of that. One that a person
-// has muted is not sent, one in quiet hours waits for their end, and one of many is
-// gathered in a digest. It returns an error while a later call can succeed.
+// HandleNotice sends a notice and adds to the journal what came of that. One in quiet hours
+// waits for their end, one that a person has muted is not sent, and one of many is gathered
+// in a digest. It returns an error while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
 	rec.Waits = event.Wait{}
 	if rec.Ended == nil {
@@ -71,7 +73,8 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
-	return n.unblock(ctx, rec, func(c store.Changes) error {
+	return n.unblock(ctx, l.ID(), rec, func(c store.Changes) error {
+		c.Values = append(c.Values, rec.notSeen()...)
 		if !rec.journalled() {
 			values, err := rec.values()
 			if err != nil {
@@ -101,15 +104,21 @@ func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeReco
 		}
 		missed = true
 	}
-	if ended, err := n.muted(ctx, *rec); err != nil || ended != nil {
-		return ended, err
-	}
 	alone := rec.Alone || rec.Announcement != ""
 	if !alone && !missed && n.atEnd(*rec) {
 		return nil, n.gatherAtEnd(ctx, l, *rec)
 	}
 	if until := n.quietUntil(rec.Notice.Quiet); !until.IsZero() {
 		return nil, n.waitQuiet(ctx, l, *rec, until)
+	}
+	if ended, waits, err := n.muted(ctx, l, *rec); err != nil || ended != nil || waits {
+		return ended, err
+	}
+	if err := n.inTurn(ctx, l, *rec); err != nil {
+		return nil, err
+	}
+	if ended, err := n.unseen(ctx, *rec); err != nil || ended != nil {
+		return ended, err
 	}
 	if !alone {
 		if err := n.addLine(ctx, l, *rec); err != nil {
@@ -129,9 +138,6 @@ func (n *Notifier) attempt(ctx context.Context, l *worker.Lease, rec *NoticeReco
 	}
 	if !l.EnterSlowLane() {
 		return nil, errBusy
-	}
-	if err := n.inTurn(ctx, l, *rec); err != nil {
-		return nil, err
 	}
 	return n.sendOrWait(ctx, l, rec)
 }
@@ -162,23 +168,6 @@ func (n *Notifier) waitFor(ctx context.Context, l *worker.Lease, rec NoticeRecor
 		return err
 	}
 	return l.Defer(ctx, after)
-}
-
-// muted returns what came of a notice that a person has muted; nil: nobody has.
-func (n *Notifier) muted(ctx context.Context, rec NoticeRecord) (*event.Notification, error) {
-	mutes, err := n.Mutes.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	by := rec.MutedBy(mutes, rec.Notice)
-	if rec.Announcement != "" {
-		by = muteOf(mutes, rec.Notice.Address)
-	}
-	if by == nil {
-		return nil, nil
-	}
-	n.Metrics.Notification(rec.Notice.Receiver, event.NotificationMuted)
-	return &event.Notification{Address: rec.Notice.Address, At: n.Now().UTC(), Result: event.NotificationMuted, Muted: by.String()}, nil
 }
 
 // inTurn returns an error while the notice before this one is in the queue.

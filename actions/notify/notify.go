@@ -23,7 +23,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -148,6 +147,7 @@ type Notifier struct {
 
 	mu    sync.Mutex
 	lines map[string]*line // by the receiver's name
+	saved []string         // see forgetSaved
 
 	counting   sync.Mutex     // held while this process changes the undelivered notices
 	stateLocks [64]sync.Mutex // see lockStates
@@ -299,15 +299,6 @@ func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, t
 		return err
 	}
 	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
-	return nil
-}
-
-// muteOf returns the mute that keeps announcements from an address; nil: none does. Those
-// for rules and projects do not: announcements belong to none.
-func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
-	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", to) }); i >= 0 {
-		return &mutes[i]
-	}
 	return nil
 }
 

@@ -128,6 +128,11 @@ func stateRef(e event.Event) string {
 	return hash(ref)
 }
 
+// stateKey returns the key of a state that an outcome sets.
+func stateKey(o event.Outcome, s event.State) string {
+	return keys.State(o.Rule, s.Entry, o.Meta.Instance, o.Project.ID, stateRef(o.Event))
+}
+
 func hash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])
@@ -170,7 +175,7 @@ func (n *Notifier) readStates(ctx context.Context, o *event.Outcome) (all states
 		if !slices.ContainsFunc(can, func(other event.State) bool { return other.Entry == s.Entry }) {
 			continue
 		}
-		saved := &savedState{key: keys.State(o.Rule, s.Entry, o.Meta.Instance, o.Project.ID, stateRef(o.Event))}
+		saved := &savedState{key: stateKey(*o, *s)}
 		if saved.read, err = n.Guard.Get(ctx, saved.key); err != nil {
 			return nil, err
 		}

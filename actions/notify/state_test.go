@@ -387,7 +387,8 @@ func TestTurnsOfAStateAreSentInOrder(t *testing.T) {
 
 // TestStatesOfAnySequence: whatever comes, in whatever order and however often, people hear
 // of the beginning and the end of a state in turn, and the last they hear is what the newest
-// event says.
+// event says. Mutes that come and go keep all from being sent meanwhile, and may keep a
+// beginning from being heard at all; then its end is not either.
 func TestStatesOfAnySequence(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -408,7 +409,23 @@ func TestStatesOfAnySequence(t *testing.T) {
 			}
 			return with(ended(pipeline, minute, status), func(e *event.Event) { e.Project.ID = project })
 		}), 1, 12).Draw(rt, "events")
+		muted, quiet := false, -1 // how many notices were sent when the mute began; -1: there is none
+		toggle := func() {
+			if quiet < 0 {
+				g.mute()
+				muted, quiet = true, len(g.receiver.sent)
+				return
+			}
+			if len(g.receiver.sent) != quiet {
+				rt.Fatalf("sent while muted: %q", g.receiver.texts()[quiet:])
+			}
+			g.unmute()
+			quiet = -1
+		}
 		for i, e := range events {
+			if rapid.IntRange(0, 3).Draw(rt, "mute") == 0 {
+				toggle()
+			}
 			if p := newest.Pipeline; e.Pipeline.ID > p.ID || e.Pipeline.ID == p.ID && e.Pipeline.FinishedAt.After(p.FinishedAt) {
 				newest = e
 			}
@@ -418,6 +435,11 @@ func TestStatesOfAnySequence(t *testing.T) {
 				g.work()
 			}
 		}
+		if quiet >= 0 {
+			g.work()
+			toggle()
+		}
+		g.work()
 		g.work()
 		sent := g.receiver.sent
 		for i, notice := range sent {
@@ -428,10 +450,84 @@ func TestStatesOfAnySequence(t *testing.T) {
 				rt.Fatalf("notice %d has the subject %s, and the one before it %s", i, notice.Subject, sent[i-1].Subject)
 			}
 		}
-		if red := len(sent)%2 == 1; red != (newest.Pipeline.Status == "failed") {
+		if red := len(sent)%2 == 1; red != (newest.Pipeline.Status == "failed") && (red || !muted) {
 			rt.Fatalf("the newest pipeline %d %s, and people heard %q", newest.Pipeline.ID, newest.Pipeline.Status, g.receiver.texts())
 		}
 	})
+}
+
+func (g *stateRig) mutes() pause.Mutes {
+	return pause.Mutes{Store: g.db, Now: g.clock.Now, Log: slog.New(slog.DiscardHandler)}
+}
+
+// mute mutes everything.
+func (g *stateRig) mute() {
+	g.Helper()
+	if _, err := g.mutes().Mute(context.Background(), event.Mute{By: "ann"}, false); err != nil {
+		g.Fatal(err)
+	}
+}
+
+func (g *stateRig) unmute() {
+	g.Helper()
+	if _, err := g.mutes().UnmuteAll(context.Background(), "ann"); err != nil {
+		g.Fatal(err)
+	}
+}
+
+// TestStatesInAMute: what people hear of a state, events and mutes in turn, and what the
+// journal has of each turn.
+func TestStatesInAMute(t *testing.T) {
+	t.Parallel()
+	red, green, mute, unmute := "red", "green", "mute", "unmute"
+	for _, c := range []struct {
+		steps   []string
+		want    []string
+		journal string
+	}{
+		{[]string{mute, red, green, unmute, red}, []string{"3 red"}, "muted muted sent"},
+		{[]string{mute, red, unmute, green, red}, []string{"3 red"}, "muted muted sent"},
+		{[]string{red, mute, green}, []string{"1 red"}, "sent waiting"},
+		{[]string{red, mute, green, unmute}, []string{"1 red", "2 green"}, "sent sent"},
+		{[]string{red, mute, green, red, unmute}, []string{"1 red", "2 green", "3 red"}, "sent sent sent"},
+		{[]string{red, mute, green, red, green, unmute, red}, []string{"1 red", "2 green", "5 red"}, "sent sent muted muted sent"},
+		{[]string{red, mute, green, red, unmute, green}, []string{"1 red", "2 green", "3 red", "4 green"}, "sent sent sent sent"},
+		{[]string{red, mute, green, unmute, mute, red, green, unmute}, []string{"1 red", "2 green"}, "sent sent muted muted"},
+	} {
+		t.Run(strings.Join(c.steps, " "), func(t *testing.T) {
+			t.Parallel()
+			g := newStateRig(t, t.TempDir(), redRules)
+			defer func() { _ = g.db.Close() }()
+			pipelines := 0
+			for _, step := range c.steps {
+				switch step {
+				case mute:
+					g.mute()
+				case unmute:
+					g.unmute()
+				default:
+					pipelines++
+					g.queue(ended(int64(pipelines), pipelines, map[string]string{red: "failed", green: "success"}[step]))
+				}
+				g.work()
+				g.work()
+			}
+			if diff := cmp.Diff(c.want, g.receiver.texts()); diff != "" {
+				t.Errorf("notices (-want +got):\n%s", diff)
+			}
+			var results []string
+			for i := range pipelines {
+				for _, n := range g.outcome(i + 1).Notifications {
+					if results = append(results, n.Result); n.Result == event.NotificationMuted && !strings.HasPrefix(n.Muted, "muted (all) by ann") {
+						t.Errorf("notification %+v", n)
+					}
+				}
+			}
+			if got := strings.Join(results, " "); got != c.journal {
+				t.Errorf("the journal has %s, want %s", got, c.journal)
+			}
+		})
+	}
 }
 
 // staleGuard has another replica set the state after the first Get of it.

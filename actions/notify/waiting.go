@@ -43,9 +43,9 @@ const (
 	sentWithin = 4 * time.Hour
 	// maxUndelivered bounds the addresses that are counted.
 	maxUndelivered = 1000
-	// begunIDs is how many ids of notices that began to wait last a count keeps: more than
-	// a process that dies can have in progress.
-	begunIDs = 2 * Capacity
+	// maxUnsaved bounds the ids of notices of an address that are counted, while it is not known
+	// that their records say so: each process that dies leaves what it had in progress.
+	maxUnsaved = 8 * Capacity
 	// countTimeout bounds the wait for the counts while other replicas change them.
 	countTimeout = 5 * time.Second
 )
@@ -83,10 +83,12 @@ type Undelivered struct {
 // counted is an address with what the counts need.
 type counted struct {
 	Undelivered
-	Language string    `json:"language,omitzero"`  // of the last notice that began to wait
-	Begun    int       `json:"begun"`              // how many began to wait
-	Works    time.Time `json:"works,omitzero"`     // since when the address takes notifications again; zero: it does not
-	LastIDs  []string  `json:"last_ids,omitempty"` // of those that began last: each is counted once
+	Language string    `json:"language,omitzero"` // of the last notice that began to wait
+	Begun    int       `json:"begun"`             // how many began to wait
+	Works    time.Time `json:"works,omitzero"`    // since when the address takes notifications again; zero: it does not
+	// Unsaved are the records of notices that are counted, and may not say so, if the process
+	// died in between.
+	Unsaved []string `json:"unsaved,omitempty"`
 }
 
 // undelivered reads the counts.
@@ -131,10 +133,16 @@ func (n *Notifier) alone(ctx context.Context, do func() error) error {
 
 // block has a notice wait, which is an error, or drops it.
 func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord, blocked *blockedError) (*event.Notification, error) {
-	reason := blocked.Error()
+	reason, begins := blocked.Error(), rec.Blocked == nil
 	count, err := n.count(ctx, l.ID(), rec, reason)
 	if err != nil {
 		return nil, err
+	}
+	if begins {
+		if err := errors.Join(l.Keep(*rec), l.Extend(ctx)); err != nil {
+			return nil, err
+		}
+		n.noteSaved(l.ID())
 	}
 	why := ""
 	switch {
@@ -194,17 +202,18 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 		}
 		known.Error, known.Works = reason, time.Time{}
 		if rec.Blocked == nil {
-			if !slices.Contains(known.LastIDs, id) { // else the process died before the record was saved
+			if !slices.Contains(known.Unsaved, id) { // else the process died before the record was saved
 				known.Begun++
 				known.Waiting++
 				known.Language = rec.Notice.Language
-				known.LastIDs = append(known.LastIDs, id)
-				known.LastIDs = known.LastIDs[max(0, len(known.LastIDs)-begunIDs):]
+				known.Unsaved = append(known.Unsaved, id)
+				known.Unsaved = known.Unsaved[max(0, len(known.Unsaved)-maxUnsaved):]
 				n.Metrics.Notification(rec.Notice.Receiver, event.NotificationWaiting)
 			}
 			rec.Blocked = &Blocked{Number: known.Begun}
 		}
 		u = *known
+		n.forgetSaved(all)
 		value, err := encodeUndelivered(all)
 		if err != nil {
 			return err
@@ -214,19 +223,40 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 	return u, err
 }
 
-// unblock calls write with the changed counts, if a notice that ended changes them. The
-// first notification of an address after some were dropped is followed by an
+// noteSaved notes that the record of a notice says that it is counted.
+func (n *Notifier) noteSaved(id string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.saved = append(n.saved, id)
+}
+
+// forgetSaved removes from the counts the records that say themselves that they are counted.
+func (n *Notifier) forgetSaved(all []counted) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range all {
+		all[i].Unsaved = slices.DeleteFunc(all[i].Unsaved, func(id string) bool { return slices.Contains(n.saved, id) })
+	}
+	n.saved = nil
+}
+
+// unblock calls write with the changed counts, if a notice that ended changes them; id is that
+// of its record. The first notification of an address after some were dropped is followed by an
 // announcement, which is queued in the same step.
-func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func(store.Changes) error) error {
+func (n *Notifier) unblock(ctx context.Context, id string, rec NoticeRecord, write func(store.Changes) error) error {
 	sent := rec.Ended.Result == event.NotificationSent
-	waited := rec.Blocked != nil && rec.Blocked.Number > 0
+	// waited reports whether the notice is counted. If the process died before the record was
+	// saved, only the count has it.
+	waited := func(c *counted) bool {
+		return rec.Blocked != nil && rec.Blocked.Number > 0 || rec.Blocked == nil && slices.Contains(c.Unsaved, id)
+	}
 	all, err := n.undelivered(ctx)
 	if err != nil {
 		return err
 	}
 	now := n.Now()
 	late := func(c *counted) bool { return !c.Works.IsZero() && now.Sub(c.Works) > sentWithin }
-	if known := find(all, rec.Notice.Address); known == nil || !waited && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
+	if known := find(all, rec.Notice.Address); known == nil || !waited(known) && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
 		return write(store.Changes{})
 	}
 	return n.alone(ctx, func() error {
@@ -238,9 +268,10 @@ func (n *Notifier) unblock(ctx context.Context, rec NoticeRecord, write func(sto
 		if known == nil {
 			return write(store.Changes{})
 		}
-		if waited {
+		if waited(known) {
+			known.Unsaved = slices.DeleteFunc(known.Unsaved, func(counted string) bool { return counted == id })
 			known.Waiting = max(0, known.Waiting-1)
-			if rec.Blocked.Dropped {
+			if rec.Blocked != nil && rec.Blocked.Dropped {
 				known.Dropped++
 			}
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 const twoChannels = `
@@ -106,6 +107,40 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 	}
 	if s := status(h); s.Waiting != 0 || len(s.Addresses) != 0 || s.Summary != "" || !h.Idle() {
 		t.Errorf("status %+v; the queue is empty: %v", s, h.Idle())
+	}
+}
+
+// TestKilledWhileANoticeBeginsToWait: wherever the program dies, a notice that is sent at the
+// next try does not count among those that wait, also if many others begin to wait before.
+func TestKilledWhileANoticeBeginsToWait(t *testing.T) {
+	await.Long(t, "a hundred notices are sent for each step at which the program dies")
+	t.Parallel()
+	const all = 100
+	for steps := 1; ; steps++ {
+		fuse := actionstest.NewFuse(steps)
+		h := actionstest.New(t, notifyRules)
+		h.Start(fuse)
+		h.Slack.AddChannel(slacktest.Channel{Name: "ci", NotMember: true})
+		queueOutcomes(h, 1)
+		pass(h, 2*time.Second)
+		died := fuse.Blown()
+		h.Start(actionstest.NewFuse(-1))
+		h.Clock.Advance(time.Minute) // its claims expire, and it had the lease later than those
+		if _, err := h.DB.Lease(t.Context(), 1, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		queueOutcomes(h, all)
+		pass(h, 5*time.Second)
+		h.Clock.Advance(time.Minute)
+		h.Slack.AddChannel(slacktest.Channel{Name: "ci"})
+		h.Runner.Reconnect(event.ReceiverSlack)
+		pass(h, 10*time.Minute)
+		if s := status(h); len(h.Slack.Messages("ci")) != all || len(s.Addresses) > 0 || !h.Idle() {
+			t.Errorf("dies after %d steps: %d messages, status %+v", steps, len(h.Slack.Messages("ci")), s)
+		}
+		if !died {
+			return
+		}
 	}
 }
 

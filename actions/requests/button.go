@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -26,6 +27,9 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if b.Job != 0 && b.Job != o.Job.ID {
 		o.Job = anotherRun(*o, b.Job)
 	}
+	if slices.Contains(chatops.Mutes, b.Does) {
+		return h.muteFrom(ctx, r, b, *o)
+	}
 	on, err := h.targetOf(ctx, o.Event, ofPipeline(b, *o), b.Does)
 	if err != nil {
 		return answer{}, err
@@ -38,8 +42,6 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 		return h.refused(r, refusal)
 	}
 	switch b.Does {
-	case chatops.ButtonMute:
-		return h.muteRule(ctx, r, *o)
 	case chatops.ButtonLog:
 		return h.log(ctx, o.Event, h.styleOf(r))
 	case chatops.ButtonWhy:

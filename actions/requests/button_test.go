@@ -1,6 +1,7 @@
 package requests_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -435,12 +436,59 @@ func TestWhyButton(t *testing.T) {
 	h.WantReplies(r, "job "+itoa(job.ID)+" rspec…retried by Ada (Slack U0000000011) as job …`pipesteward why http")
 }
 
-// TestMuteButton: the notifications of the rule in the project end for an hour.
+// TestMuteMenu: each option mutes what it says, for an hour; what reaches other projects needs
+// more than rights in the message's. The button of an older message does as the first option.
+func TestMuteMenu(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		does, scope, unmute string
+		ofProject           bool
+	}{
+		{chatops.ButtonMute, "rule:told, project:platform/shop", "project platform/shop rule told", true},
+		{chatops.ButtonMuteRule, "rule:told", "rule told", false},
+		{chatops.ButtonMuteProject, "project:platform/shop", "project platform/shop", true},
+		{chatops.ButtonMuteChannel, "channel:ci", "channel ci", false},
+	} {
+		t.Run(c.does, func(t *testing.T) {
+			t.Parallel()
+			h := open(t, notices, func(p chatops.Person, to chatops.Target, does string) (string, error) {
+				if p != actionstest.Ada && to.Project == 0 && does == chatops.ButtonMute {
+					return "Only operators may.", nil
+				}
+				return "", nil
+			})
+			told(h, gitlabtest.Job{}, "failed")
+			bob := h.Press(actionstest.Bob, c.does)
+			h.WorkOff()
+			if !c.ofProject {
+				h.WantReplies(bob, "Only operators may.")
+				bob = h.Press(actionstest.Ada, c.does)
+				h.WorkOff()
+			}
+			h.WantReplies(bob, "public: …muted notifications (`"+c.scope+"`) until …`/pipesteward unmute "+c.unmute+"` ends it.")
+			mutes, err := h.Mutes().List(t.Context())
+			if err != nil || len(mutes) != 1 || mutes[0].Scope() != c.scope || mutes[0].Until.Sub(bob.ReceivedAt) != time.Hour {
+				t.Errorf("mutes %+v, %v; want %s for an hour", mutes, err, c.scope)
+			}
+			ended := h.Type(actionstest.Ada, "unmute "+c.unmute)
+			h.WorkOff()
+			h.WantReplies(ended, "public: …ended the mute `"+c.scope+"`")
+		})
+	}
+}
+
+// TestMuteButton: the notifications of the rule in the project end for an hour, also by the
+// button of an older version, which is no option of a menu.
 func TestMuteButton(t *testing.T) {
 	t.Parallel()
 	h := open(t, notices, actionstest.Everybody)
 	job := told(h, gitlabtest.Job{}, "failed")
-	r := h.Press(actionstest.Ada, chatops.ButtonMute)
+	of := h.Press(actionstest.Ada, chatops.ButtonWhy).Button.Of
+	old, err := chatops.ParseButton("pipesteward:mute:"+itoa(job.ID), fmt.Sprintf(`{"does":"mute","of":%q,"job":%d,"in":"ci"}`, of, job.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := h.Request(chatops.Request{By: actionstest.Ada, Button: &old})
 	h.Work()
 	h.WantReplies(r, "public: <@"+actionstest.Ada.UserID+"> muted notifications (`rule:told, project:platform/shop`) until …`/pipesteward unmute project platform/shop rule told`")
 	changes, err := h.Audit().List(t.Context())

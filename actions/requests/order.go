@@ -30,7 +30,7 @@ const (
 // person may be meant to undo it.
 func isSteering(r chatops.Request) bool {
 	if r.Button != nil {
-		return r.Button.Does == chatops.ButtonMute
+		return slices.Contains(chatops.Mutes, r.Button.Does)
 	}
 	words := strings.Fields(r.Command)
 	return len(words) > 0 && slices.Contains(steering, strings.ToLower(words[0]))

@@ -15,15 +15,34 @@ import (
 	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
-// muteFor is how long the button mutes.
+// muteFor is how long the buttons mute.
 const muteFor = time.Hour
 
-// muteRule mutes the notifications of the message's rule in its project.
-func (h *Handler) muteRule(ctx context.Context, r chatops.Request, o event.Outcome) (answer, error) {
-	if o.Rule == "" {
-		return sayIn(h.styleOf(r), "request_no_rule", nil)
+// muteFrom mutes what a button under a message says. Who may is as with the command, see
+// steers: rights in the message's project suffice for what concerns no other one.
+func (h *Handler) muteFrom(ctx context.Context, r chatops.Request, b chatops.Button, o event.Outcome) (answer, error) {
+	m, on := event.Mute{Until: r.ReceivedAt.Add(muteFor)}, chatops.Target{}
+	if b.Does == chatops.ButtonMute || b.Does == chatops.ButtonMuteProject {
+		m.Project, on.Project = o.Project.Path, o.Project.ID
 	}
-	return h.mute(ctx, r, event.Mute{Rule: o.Rule, Project: o.Project.Path, Until: r.ReceivedAt.Add(muteFor)}, false)
+	switch b.Does {
+	case chatops.ButtonMute, chatops.ButtonMuteRule:
+		if m.Rule = o.Rule; m.Rule == "" {
+			return sayIn(h.styleOf(r), "request_no_rule", nil)
+		}
+	case chatops.ButtonMuteChannel:
+		if m.Channel = b.In; m.Channel == "" {
+			return answer{}, errors.New("the button that mutes a channel names none")
+		}
+	}
+	refusal, err := h.may(ctx, r, on, chatops.ButtonMute)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case refusal != nil:
+		return h.refused(r, refusal)
+	}
+	return h.mute(ctx, r, m, false)
 }
 
 // mute puts a mute in force.

@@ -18,11 +18,13 @@ import (
 // Bounds on the buttons of a message.
 const (
 	maxRows     = 3    // of the newest lines, each of which has a row of buttons
-	maxRowBytes = 4000 // of all rows together, which the lines lack then
+	maxRowBytes = 5000 // of all rows together, which the lines lack then
+	minOptions  = 2    // of a menu, which has 5 at most
 	maxDialog   = 80   // characters of a job's name in a dialog, whose title has 100 at most
 )
 
-// buttonWords are what people read on buttons, and in the dialogs that some open first.
+// buttonWords are what people read on buttons and options, and in the dialogs that some open
+// first.
 type buttonWords struct {
 	labels   map[string]string // by what the buttons do
 	pipeline string
@@ -37,7 +39,9 @@ var wordsOfButtons = map[string]buttonWords{
 	event.English: {
 		labels: map[string]string{
 			chatops.ButtonRetry: "Retry", chatops.ButtonPlay: "Play", chatops.ButtonCancel: "Cancel", chatops.ButtonErase: "Erase",
-			chatops.ButtonLog: "Show log excerpt", chatops.ButtonWhy: "Why?", chatops.ButtonMute: "Mute 1 h",
+			chatops.ButtonLog: "Show log excerpt", chatops.ButtonWhy: "Why?",
+			chatops.ButtonMute: "Mute 1 h: this rule in this project", chatops.ButtonMuteRule: "Mute 1 h: this rule in all projects",
+			chatops.ButtonMuteProject: "Mute 1 h: this project", chatops.ButtonMuteChannel: "Mute 1 h: this channel",
 			chatops.ButtonConfirm: "Confirm", chatops.ButtonReject: "Reject",
 		},
 		pipeline: "the pipeline",
@@ -47,7 +51,9 @@ var wordsOfButtons = map[string]buttonWords{
 	event.Chinese: {
 		labels: map[string]string{
 			chatops.ButtonRetry: "重试", chatops.ButtonPlay: "启动", chatops.ButtonCancel: "取消", chatops.ButtonErase: "删除",
-			chatops.ButtonLog: "查看日志摘录", chatops.ButtonWhy: "为什么？", chatops.ButtonMute: "静音 1 小时",
+			chatops.ButtonLog: "查看日志摘录", chatops.ButtonWhy: "为什么？",
+			chatops.ButtonMute: "静音 1 小时：本项目中的此规则", chatops.ButtonMuteRule: "静音 1 小时：所有项目中的此规则",
+			chatops.ButtonMuteProject: "静音 1 小时：本项目", chatops.ButtonMuteChannel: "静音 1 小时：本频道",
 			chatops.ButtonConfirm: "确认", chatops.ButtonReject: "拒绝",
 		},
 		pipeline: "该流水线",
@@ -56,9 +62,10 @@ var wordsOfButtons = map[string]buttonWords{
 	},
 }
 
-// offers returns what the buttons of an outcome's line do, and the job that they act on,
-// 0 for the pipeline: what makes sense in the state in which the outcome left that.
-func offers(o event.Outcome) (does []string, job int64) {
+// offers returns what the buttons of an outcome's line do in a message to a channel, as its
+// rule names that, and the job that they act on, 0 for the pipeline: what makes sense in the
+// state in which the outcome left that.
+func offers(o event.Outcome, channel string) (does []string, job int64) {
 	if o.Sweep.ID != "" || o.Missing || o.Project.ID == 0 || o.Job.ID == 0 && o.Pipeline.ID == 0 {
 		return nil, 0
 	}
@@ -69,7 +76,11 @@ func offers(o event.Outcome) (does []string, job int64) {
 	}
 	does = append(does, chatops.ButtonWhy)
 	if o.Rule != "" {
-		does = append(does, chatops.ButtonMute)
+		does = append(does, chatops.ButtonMute, chatops.ButtonMuteRule)
+	}
+	does = append(does, chatops.ButtonMuteProject)
+	if channel != event.ChannelAuthor { // which has the direct messages to all people
+		does = append(does, chatops.ButtonMuteChannel)
 	}
 	return does, job
 }
@@ -156,19 +167,41 @@ func rows(lines []line, channel, language string) []slackapi.Block {
 	return all
 }
 
-// rowOf returns the block of a line's buttons.
+// rowOf returns the block of a line's buttons. The mutes are a menu; where Slack takes none,
+// the first of them is a button.
 func rowOf(l line, channel, language string) slackapi.Block {
 	words := wordsOfButtons[cmp.Or(language, event.English)]
-	var buttons []slackapi.BlockElement
+	about := chatops.Button{Of: l.Decision, Job: l.JobID, In: channel, Language: language}
+	var offered, mutes []string
 	for does := range strings.FieldsSeq(l.Offers) {
-		b := chatops.Button{Does: does, Of: l.Decision, Job: l.JobID, In: channel, Language: language}
+		if slices.Contains(chatops.Mutes, does) {
+			mutes = append(mutes, does)
+		} else {
+			offered = append(offered, does)
+		}
+	}
+	menu, fits := about.MenuID()
+	if !fits || len(mutes) < minOptions {
+		offered, mutes = append(offered, mutes[:min(1, len(mutes))]...), nil
+	}
+	var elements []slackapi.BlockElement
+	for _, does := range offered {
+		b := about
+		b.Does = does
 		button := slackapi.NewButtonBlockElement(b.ActionID(), b.Value(), plain(words.labels[does]))
 		if dialog := words.dialog(does, l); dialog != nil {
 			button = button.WithStyle(slackapi.StyleDanger).WithConfirm(dialog)
 		}
-		buttons = append(buttons, button)
+		elements = append(elements, button)
 	}
-	return slackapi.NewActionBlock("", buttons...)
+	if mutes != nil {
+		var options []*slackapi.OptionBlockObject
+		for _, does := range mutes {
+			options = append(options, slackapi.NewOptionBlockObject(does, plain(words.labels[does]), nil))
+		}
+		elements = append(elements, slackapi.NewOverflowBlockElement(menu, options...))
+	}
+	return slackapi.NewActionBlock("", elements...)
 }
 
 // dialog returns the dialog that a button opens before it does something that can't be

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,17 +22,21 @@ func withButtons(t *testing.T) *fixture {
 }
 
 // pressable lists the buttons of the first message of #ci, as people read them, each with
-// the job that it is about; "!" marks one that opens a dialog first.
+// the job that it is about; "!" marks one that opens a dialog first, and "…" an option of the
+// menu.
 func pressable(w *fixture) string {
 	var all []string
 	for _, button := range w.Messages("ci")[0].Buttons() {
-		b, err := chatops.ParseButton(button.Value)
+		b, err := chatops.ParseButton(button.ActionID, button.Value)
 		if err != nil {
 			return err.Error()
 		}
 		text := fmt.Sprintf("%s %d", b.Does, b.Job)
 		if button.Dialog != "" {
 			text += "!"
+		}
+		if button.Menu {
+			text += "…"
 		}
 		all = append(all, text)
 	}
@@ -47,27 +52,27 @@ func TestButtonsOfAnOutcome(t *testing.T) {
 		change func(*event.Outcome)
 		want   string
 	}{
-		{"gave up", event.ResultGaveUp, nil, "retry 900, log 900, why 900, mute 900"},
-		{"failed", event.ResultFailed, nil, "retry 900, log 900, why 900, mute 900"},
-		{"a dry run of a retry", event.ResultDryRun, nil, "retry 900, log 900, why 900, mute 900"},
-		{"a retry that waits", event.ResultDeferred, nil, "log 900, why 900, mute 900"},
-		{"a retried job", event.ResultDone, func(o *event.Outcome) { o.NewJobID = 901 }, "cancel 901!, why 901, mute 901"},
-		{"a recovered job", event.ResultRecovered, func(o *event.Outcome) { o.Job.Status = "success" }, "why 900, mute 900"},
-		{"a dry run of a play", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbPlay, "manual" }, "play 900, why 900, mute 900"},
-		{"a played job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status, o.NewJobID = event.VerbPlay, "manual", 900 }, "cancel 900!, why 900, mute 900"},
-		{"a canceled job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "why 900, mute 900"},
-		{"a dry run of a cancel", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "cancel 900!, why 900, mute 900"},
-		{"a dry run of an erase", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "erase 900!, why 900, mute 900"},
-		{"an erased job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "why 900, mute 900"},
-		{"a notice of a failed job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb = event.VerbNotify }, "retry 900, log 900, why 900, mute 900"},
-		{"a notice of a manual job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbNotify, "manual" }, "play 900, why 900, mute 900"},
-		{"a notice of a running job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbNotify, "running" }, "cancel 900!, why 900, mute 900"},
-		{"a notice of a pipeline", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job = event.VerbNotify, event.Job{} }, "why 0, mute 0"},
-		{"a trigger job", event.ResultGaveUp, func(o *event.Outcome) { o.Bridge = true }, "retry 900, why 900, mute 900"},
-		{"a pipeline that was not retried", event.ResultGaveUp, func(o *event.Outcome) { o.Action.Verb = event.VerbRetryPipeline }, "retry 0, why 0, mute 0"},
-		{"a dry run of canceling a pipeline", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb = event.VerbCancelPipeline }, "cancel 0!, why 0, mute 0"},
-		{"a retried pipeline", event.ResultDone, func(o *event.Outcome) { o.Action.Verb = event.VerbRetryPipeline }, "why 0, mute 0"},
-		{"what a person requested", event.ResultFailed, func(o *event.Outcome) { o.Rule, o.By = "", event.Requester{Name: "Ada", UserID: "U1"} }, "retry 900, log 900, why 900"},
+		{"gave up", event.ResultGaveUp, nil, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"failed", event.ResultFailed, nil, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of a retry", event.ResultDryRun, nil, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a retry that waits", event.ResultDeferred, nil, "log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a retried job", event.ResultDone, func(o *event.Outcome) { o.NewJobID = 901 }, "cancel 901!, why 901, mute 901…, mute_rule 901…, mute_project 901…, mute_channel 901…"},
+		{"a recovered job", event.ResultRecovered, func(o *event.Outcome) { o.Job.Status = "success" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of a play", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbPlay, "manual" }, "play 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a played job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status, o.NewJobID = event.VerbPlay, "manual", 900 }, "cancel 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a canceled job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of a cancel", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "cancel 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of an erase", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "erase 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"an erased job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a notice of a failed job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb = event.VerbNotify }, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a notice of a manual job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbNotify, "manual" }, "play 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a notice of a running job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbNotify, "running" }, "cancel 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a notice of a pipeline", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job = event.VerbNotify, event.Job{} }, "why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
+		{"a trigger job", event.ResultGaveUp, func(o *event.Outcome) { o.Bridge = true }, "retry 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a pipeline that was not retried", event.ResultGaveUp, func(o *event.Outcome) { o.Action.Verb = event.VerbRetryPipeline }, "retry 0, why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
+		{"a dry run of canceling a pipeline", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb = event.VerbCancelPipeline }, "cancel 0!, why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
+		{"a retried pipeline", event.ResultDone, func(o *event.Outcome) { o.Action.Verb = event.VerbRetryPipeline }, "why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
+		{"what a person requested", event.ResultFailed, func(o *event.Outcome) { o.Rule, o.By = "", event.Requester{Name: "Ada", UserID: "U1"} }, "retry 900, log 900, why 900, mute_project 900…, mute_channel 900…"},
 		{"a job that the pipeline does not have", event.ResultSkipped, func(o *event.Outcome) { o.Missing, o.Job = true, event.Job{Name: "gone"} }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -106,7 +111,7 @@ func TestButtonsFollowTheJob(t *testing.T) {
 	o = outcome("unit", event.ResultRecovered)
 	o.ID, o.Job.ID, o.Job.Status, o.At = o.ID+":recovered", 901, "success", o.At.Add(time.Minute)
 	notify(t, w, o, "")
-	if got, want := pressable(w), "why 901, mute 901"; got != want {
+	if got, want := pressable(w), "why 901, mute 901…, mute_rule 901…, mute_project 901…, mute_channel 901…"; got != want {
 		t.Errorf("buttons %q, want %q", got, want)
 	}
 	for _, m := range w.Messages("ci") {
@@ -126,7 +131,7 @@ func TestButtonsSayWhatTheyAreAbout(t *testing.T) {
 	o.ID += ":deferred:a1b2"
 	notify(t, w, o, "")
 	for _, button := range w.Messages("ci")[0].Buttons() {
-		if b, err := chatops.ParseButton(button.Value); err != nil || b.Of != decision || b.In != "ci" {
+		if b, err := chatops.ParseButton(button.ActionID, button.Value); err != nil || b.Of != decision || b.In != "ci" {
 			t.Errorf("button %+v, %v; want of %s in ci", b, err, decision)
 		}
 	}
@@ -173,7 +178,7 @@ func TestButtonsWithinSlacksLimits(t *testing.T) {
 			}
 			jobs := map[int64]bool{}
 			for _, button := range w.Messages("ci")[0].Buttons() {
-				b, err := chatops.ParseButton(button.Value)
+				b, err := chatops.ParseButton(button.ActionID, button.Value)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -183,6 +188,48 @@ func TestButtonsWithinSlacksLimits(t *testing.T) {
 				t.Errorf("buttons for the jobs %v, want %d, the newest among them", jobs, c.want)
 			}
 		})
+	}
+}
+
+// TestMutesThatAreNoMenu: where Slack takes no menu, because there is one option or the action_id
+// would be too long, the first mute is a button. Direct messages are in no channel that could
+// be muted.
+func TestMutesThatAreNoMenu(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, channel, rule, id, want string
+	}{
+		{"direct message", event.ChannelAuthor, "told", "d", "mute…, mute_rule…, mute_project…"},
+		{"direct message that no rule sent", event.ChannelAuthor, "", "d", "mute_project"},
+		{"long id", "#ci", "told", strings.Repeat("d", 230), "mute"},
+	} {
+		w := withButtons(t)
+		user := w.AddUser("grace@example.com")
+		o := outcome("unit", event.ResultRecovered)
+		o.Rule, o.ID, o.Commit.AuthorEmail = c.rule, c.id, "grace@example.com"
+		if err := w.notifier.Notify(t.Context(), o, to(c.channel, "")); err != nil {
+			t.Fatal(err)
+		}
+		messages := w.Messages("ci")
+		if c.channel == event.ChannelAuthor {
+			messages = w.Direct(user)
+		}
+		var mutes []string
+		for _, button := range messages[0].Buttons() {
+			b, err := chatops.ParseButton(button.ActionID, button.Value)
+			switch {
+			case err != nil:
+				t.Fatal(err)
+			case !slices.Contains(chatops.Mutes, b.Does):
+			case button.Menu:
+				mutes = append(mutes, b.Does+"…")
+			default:
+				mutes = append(mutes, b.Does)
+			}
+		}
+		if got := strings.Join(mutes, ", "); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
 	}
 }
 
@@ -199,7 +246,7 @@ func TestButtonsInChinese(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel := w.Messages("ci")[0].Buttons()[0]
-	b, err := chatops.ParseButton(cancel.Value)
+	b, err := chatops.ParseButton(cancel.ActionID, cancel.Value)
 	if err != nil || b.Language != event.Chinese || cancel.Text != "取消" || cancel.Dialog != "取消 unit？" {
 		t.Errorf("the button is %+v, %v", cancel, err)
 	}

@@ -191,7 +191,7 @@ func TestQuestionButtons(t *testing.T) {
 	mustAsk(t, w, toPlay(), event.Answer{})
 	var does []string
 	for _, shown := range w.Messages("#deploys")[0].Buttons() {
-		button, err := chatops.ParseButton(shown.Value)
+		button, err := chatops.ParseButton(shown.ActionID, shown.Value)
 		if err != nil || !chatops.IsButton(shown.ActionID) || button.Of != toPlay().ID {
 			t.Errorf("button %+v: %+v, %v", shown, button, err)
 		}

@@ -111,7 +111,7 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 		},
 		details: mrkdwn.Cut(details, maxText, maxTop),
 	}
-	does, job := offers(o)
+	does, job := offers(o, what.Channel)
 	n.line.Decision, n.line.JobID, n.line.Offers = decisionOf(o), job, strings.Join(does, " ")
 	lines, older := m.with(n.line)
 	n.more = say(style.Say("more", len(older)))

@@ -80,15 +80,20 @@ func TestDryRunHoldsQueuedRetries(t *testing.T) {
 // that waits there, as time would.
 func (p *program) workedOffAtOnce(server *redistest.Server) {
 	p.Helper()
-	const waiting = redis.DefaultPrefix + "waiting"
 	p.eventually("the queue is empty", func() bool {
-		ids, _ := server.Do("zrange", waiting, 0, -1).([]any)
-		for _, id := range ids {
-			server.Do("zadd", waiting, "xx", 0, id)
-		}
+		makeDue(server)
 		d, ok := p.depth()
 		return ok && d.queued() == 0
 	})
+}
+
+// makeDue makes all due that waits in the queue in the Redis, as time would.
+func makeDue(server *redistest.Server) {
+	const waiting = redis.DefaultPrefix + "waiting"
+	ids, _ := server.Do("zrange", waiting, 0, -1).([]any)
+	for _, id := range ids {
+		server.Do("zadd", waiting, "xx", 0, id)
+	}
 }
 
 // reload makes the program read its rules and secrets again.

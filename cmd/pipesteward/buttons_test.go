@@ -61,8 +61,8 @@ func (s slackPerson) presses(does string) slacktest.Reply {
 func (s slackPerson) pressesIn(m slacktest.Message, does string) slacktest.Reply {
 	s.Helper()
 	for _, b := range m.Buttons() {
-		if button, err := chatops.ParseButton(b.Value); err == nil && button.Does == does {
-			return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value}), slackapp.InteractionsPath, 1)[0]
+		if button, err := chatops.ParseButton(b.ActionID, b.Value); err == nil && button.Does == does {
+			return s.sends(s.slack.Press(slacktest.Press{User: s.id, Channel: m.ID, Message: m.TS, ActionID: b.ActionID, Value: b.Value, Menu: b.Menu}), slackapp.InteractionsPath, 1)[0]
 		}
 	}
 	s.Fatalf("the message has no button %s: %s", does, m.Blocks)
@@ -133,6 +133,9 @@ func TestButtonsAndCommands(t *testing.T) {
 	}
 	if r := operator.types("status"); !strings.Contains(r.Text, "paused (all) by ada@example.com (Slack "+ada+"): a test") {
 		t.Errorf("the status is %q", r.Text)
+	}
+	if r := operator.presses(chatops.ButtonMuteChannel); !r.Public || !strings.Contains(r.Text, "muted notifications (`channel:ci`)") || !strings.Contains(r.Text, "`/pipesteward unmute channel ci`") {
+		t.Errorf("the operator chooses to mute the channel, and reads %+v", r)
 	}
 	if r := operator.types("report since 1d"); r.Public || !strings.Contains(r.Text, "1 retry") {
 		t.Errorf("the report is %q", r.Text)

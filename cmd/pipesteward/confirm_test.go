@@ -1,16 +1,22 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/store/redis"
+	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
 // gateRules play a job that a person must confirm.
@@ -89,6 +95,58 @@ func TestConfirmInSlack(t *testing.T) {
 	address := env.gitlab.URL() + "/platform/shop/-/jobs/" + strconv.FormatInt(env.gitlab.Latest(first.ID, "deploy").ID, 10)
 	if r := operator.types("why " + address); !strings.Contains(r.Text, "confirmed by ada@example.com in Slack") {
 		t.Errorf("why says %q", r.Text)
+	}
+}
+
+// TestPressIsHandledLate: a press that came in before the time to answer ended counts, though
+// Slack tells only after it whether the person may press.
+func TestPressIsHandledLate(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", gateRules)
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	server := redistest.Start(t)
+	p := env.run("--store", server.URL(), "--slack-signing-secret", testSlackSecret, "--slack-operators", "@ci-ops")
+	operator := slackPerson{env, p, testSlackSecret, ada}
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+	p.eventually("the question is asked", func() bool {
+		o := p.outcomes()
+		return len(o) == 1 && strings.HasPrefix(o[0].Reason, "a person must confirm it in ")
+	})
+	question, decision := env.slack.Messages("#releases-platform")[0], p.outcomes()[0]
+	env.slack.Fail(slacktest.Fault{Method: "users.info", Status: http.StatusServiceUnavailable, Times: 1 << 30})
+	b := question.Buttons()[0]
+	press := env.slack.Press(slacktest.Press{User: ada, Channel: question.ID, Message: question.TS, ActionID: b.ActionID, Value: b.Value})
+	operator.sends(press, slackapp.InteractionsPath, 0)
+	p.eventually("the press waits for Slack", func() bool { return env.slack.Calls("users.info") > 0 })
+
+	// The time ends now, after the press.
+	db, err := redis.Open(t.Context(), server.URL(), redis.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	asked, err := json.Marshal(event.Asked{At: time.Now().Add(-time.Duration(decision.Action.ConfirmWithin))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Set(t.Context(), keys.Asked(decision.ID), asked, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually("the decision waits for the press", func() bool {
+		makeDue(server)
+		return strings.Contains(p.wants([]string{"queue", "list", "--kind", "decision", "--json"}), "the answer of a person waits in the queue")
+	})
+	env.slack.ClearFaults()
+	p.workedOffAtOnce(server)
+	if said := env.slack.Replies(); len(said) != 1 || !strings.Contains(said[0].Text, "You have confirmed it: deploy is played") {
+		t.Errorf("the person reads %+v", said)
+	}
+	if o := p.outcomes()[0]; o.Result != event.ResultDone || o.By.UserID != ada || env.gitlab.Count(http.MethodPost, "/play") != 1 {
+		t.Errorf("the decision is %s (%s) by %+v", o.Result, o.Reason, o.By)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
@@ -65,4 +66,51 @@ rules:
 		}
 	}
 	second.wants([]string{"why", env.page(job), "--all"}, "notified ops, in a digest")
+}
+
+// TestNewestOutcomeAtTheEnd: the message at the end of a pipeline says of each job what came
+// last, though a person requested it in Slack and no rule notifies the receiver of it.
+func TestNewestOutcomeAtTheEnd(t *testing.T) {
+	t.Parallel()
+	env := newReceiversEnvironment(t)
+	env.write("rules.yaml", env.receivers()+`
+rules:
+  - name: retry
+    on: job
+    if: failed_with("stuck_or_timeout_failure")
+    actions: [retry: {max_attempts: 2}]
+    notify: [{receiver: ops}, {channel: "#ci"}]
+`)
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	redis := redistest.Start(t)
+	p := env.run("--store", redis.URL(), "--slack-signing-secret", testSlackSecret, "--slack-operators", "@ci-ops")
+	job := env.stuckJob()
+	ended := func(status string) {
+		t.Helper()
+		latest := env.gitlab.Latest(job.PipelineID, "rspec")
+		env.gitlab.Run(latest.ID)
+		env.gitlab.Finish(latest.ID, status, "stuck_or_timeout_failure")
+		p.post(env.gitlab.JobHookBody(latest.ID))
+	}
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.eventually("the job is retried", func() bool { return env.gitlab.Latest(job.PipelineID, "rspec").ID != job.ID })
+	again := env.gitlab.Latest(job.PipelineID, "rspec").ID
+	ended("failed")
+	p.eventually("both read that the rule gave up", func() bool {
+		return len(env.bots.Messages("feishu")) == 1 && strings.Contains(env.slack.Messages("ci")[0].Plain(), "Gave up on rspec")
+	})
+	slackPerson{env.environment, p, testSlackSecret, ada}.presses(chatops.ButtonRetry)
+	p.eventually("the person's retry is made", func() bool { return env.gitlab.Latest(job.PipelineID, "rspec").ID != again })
+	ended("success")
+	p.eventually("Slack says that it recovered", func() bool { return strings.Contains(env.slack.Messages("ci")[0].Plain(), "Recovered: rspec") })
+	p.post(env.gitlab.PipelineHookBody(job.PipelineID))
+	p.eventually("the end is known", func() bool {
+		return !strings.Contains(p.wants([]string{"queue", "list", "--kind", "event", "--json"}), `"kind": "event"`)
+	})
+	p.workedOffAtOnce(redis)
+	bot := env.bots.Messages("feishu")
+	if len(bot) != 2 || !strings.Contains(bot[1].Text, "The pipeline passed.\n• Recovered: rspec") || strings.Contains(bot[1].Text, "Gave up") {
+		t.Errorf("messages of the bot %+v, want one more, with what came last", bot)
+	}
 }

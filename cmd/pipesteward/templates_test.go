@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
@@ -48,6 +49,32 @@ rules:
 	}
 	if !strings.Contains(p.logged(), "templates.details") {
 		t.Error("the log does not name the template that fails")
+	}
+}
+
+// What a person requests in Slack has the texts of the rule files, in the message and in its
+// thread.
+func TestTemplatesOfAPersonsDecision(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules+`
+templates:
+  done: "{{ outcome.by != '' ? outcome.by + ' runs' : outcome.rule + ' saw' }} {{ job.name }}"
+  details: "attempt of {{ project.path }}"
+`)
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", testSlackSecret, "--slack-operators", "@ci-ops")
+	p.post(env.gitlab.JobHookBody(env.stuckJob().ID))
+	p.eventually("the job is said in Slack", func() bool { return len(env.slack.Messages("ci")) == 1 })
+	if said := env.slack.Messages("ci")[0].Plain(); !strings.Contains(said, "told saw rspec") {
+		t.Errorf("the message is %s", said)
+	}
+	slackPerson{env, p, testSlackSecret, ada}.presses(chatops.ButtonRetry)
+	p.eventually("the retry is said in Slack", func() bool { return len(env.slack.Messages("ci")) == 2 })
+	all := env.slack.Messages("ci")
+	if root, reply := all[0].Plain(), all[1].Plain(); !strings.Contains(root, "ada@example.com runs rspec") || !strings.Contains(reply, "ada@example.com runs rspec\nattempt of platform/shop") {
+		t.Errorf("the message is\n%s\nand the reply\n%s", root, reply)
 	}
 }
 

@@ -80,7 +80,7 @@ func showsAll(t *testing.T, page string, messages []slacktest.Message) {
 	shown := html.UnescapeString(tag.ReplaceAllString(head.ReplaceAllString(page, ""), ""))
 	for _, m := range messages {
 		for _, button := range m.Buttons() {
-			if !strings.Contains(shown, button.Text) {
+			if !button.Menu && !strings.Contains(shown, button.Text) { // options are seen once the menu is open
 				t.Errorf("the page lacks the button %q:\n%s", button.Text, shown)
 			}
 		}

@@ -326,7 +326,7 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/dead?state=due", nil, 400, `parameter "state" is unknown: there are kind, project, rule, action, pipeline, job, since, limit, cursor`},
 		{"/api/v1/dead?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
-		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, confirm, gitlab, receiver, quiet, digest, schedule, error`},
+		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, confirm, gitlab, receiver, quiet, digest, mute, schedule, error`},
 		{"/api/v1/queue?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, notice, digest, sweep, follow, storm, answer, trouble, webhooks, request`},
 		{"/api/v1/dead?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, notice, digest, sweep, follow, storm, answer, trouble, webhooks, request`},
 		{"/api/v1/queue?state=dead", nil, 400, `parameter "state": it must be one of due, waiting, leased`},

@@ -105,7 +105,7 @@ func interaction(payload []byte, at time.Time) ([]chatops.Request, error) {
 		if !chatops.IsButton(a.ID) {
 			continue
 		}
-		button, err := chatops.ParseButton(cmp.Or(a.Value, a.Selected.Value))
+		button, err := chatops.ParseButton(a.ID, cmp.Or(a.Value, a.Selected.Value))
 		if err != nil {
 			return nil, err
 		}

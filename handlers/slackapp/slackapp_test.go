@@ -21,6 +21,8 @@ func TestRequestsAreStored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	retry := chatops.Button{Does: chatops.ButtonRetry, Of: "decision-1", Job: 9}
+	mute := chatops.Button{Does: chatops.ButtonMuteChannel, Of: "decision-1", Job: 9, In: "ci"}
+	menu, _ := mute.MenuID()
 	ada := chatops.Person{UserID: r.user, TeamID: slacktest.TeamID, Name: "Ada"}
 	press := func(p slacktest.Press) slacktest.Arrival {
 		p.User, p.Channel, p.ActionID, p.Value = r.user, r.channel, retry.ActionID(), retry.Value()
@@ -46,8 +48,8 @@ func TestRequestsAreStored(t *testing.T) {
 			chatops.Request{By: ada, At: chatops.Place{Channel: r.channel, Message: reply, Thread: root}, Button: &retry},
 		},
 		{
-			"an option of a menu", press(slacktest.Press{Message: root, Menu: true}), slackapp.InteractionsPath,
-			chatops.Request{By: ada, At: chatops.Place{Channel: r.channel, Message: root}, Button: &retry},
+			"an option of a menu", r.Press(slacktest.Press{User: r.user, Channel: r.channel, Message: root, ActionID: menu, Value: mute.Does, Menu: true}), slackapp.InteractionsPath,
+			chatops.Request{By: ada, At: chatops.Place{Channel: r.channel, Message: root}, Button: &mute},
 		},
 		{
 			"a button, by a person of another workspace", press(slacktest.Press{Message: root, Team: "T2"}), slackapp.InteractionsPath,

@@ -20,12 +20,13 @@ const (
 	WaitReceiver = "receiver" // a channel could not be notified
 	WaitQuiet    = "quiet"    // the end of the quiet hours
 	WaitDigest   = "digest"   // the digest that it is gathered in
+	WaitMute     = "mute"     // the end of a mute
 	WaitSchedule = "schedule" // it is checked again at intervals
 	WaitError    = "error"    // the last try failed
 )
 
 // Waits lists all reasons.
-var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitConfirm, WaitGitLab, WaitReceiver, WaitQuiet, WaitDigest, WaitSchedule, WaitError}
+var Waits = []string{WaitDelay, WaitTurn, WaitPause, WaitStorm, WaitBudget, WaitConfirm, WaitGitLab, WaitReceiver, WaitQuiet, WaitDigest, WaitMute, WaitSchedule, WaitError}
 
 // Wait is why a record waits. It is part of the record's body.
 type Wait struct {

@@ -113,6 +113,7 @@ var Families = []Family{
 	{Value, "told:<instance>:<kind>:<id>:<status>", "actions, actions/catchup", "twice --catch-up-max-age", "an event reported a job or a pipeline in a status"},
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
 	{Value, "undelivered", "actions/notify", "8d", "how many notices wait for each address that refuses them"},
+	{Value, "unseen:<state>", "actions/notify", "365d", "the mute that kept people from being notified that a state began"},
 	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
@@ -172,6 +173,10 @@ func Notice(outcome, receiver, channel, subject string) string {
 func State(rule, entry, instance string, project int64, ref string) string {
 	return fmt.Sprintf("state:%s:%s:%s:%d:%s", rule, entry, instance, project, ref)
 }
+
+// Unseen is the key of the mute that kept people from being notified that a state began, by the
+// subject of its messages.
+func Unseen(subject string) string { return "unseen:" + subject }
 
 // Undelivered is the key of the addresses that refuse notices, and of the claim on them.
 const Undelivered = "undelivered"

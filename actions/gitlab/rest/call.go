@@ -116,7 +116,7 @@ func (c *Client) decode(r Request, s sent, answer any) error {
 		*end = s.end
 		return nil
 	}
-	if r.Method == http.MethodDelete && s.resp.StatusCode == http.StatusNoContent {
+	if isDeletion(r, s.resp) {
 		return nil
 	}
 	if err := json.NewDecoder(bytes.NewReader(s.body)).Decode(answer); err != nil && !isOddField(err) {

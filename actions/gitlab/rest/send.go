@@ -164,7 +164,7 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 	}
 	var message string
 	switch {
-	case err == nil && !apierror.IsWebPage(resp) && (r.Tail > 0 || looksLikeJSON(s.body)):
+	case err == nil && !apierror.IsWebPage(resp) && (r.Tail > 0 || isDeletion(r, resp) || looksLikeJSON(s.body)):
 		return s
 	case status >= 300:
 		message = apierror.Refusal(resp, refused)
@@ -194,6 +194,11 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 	})
 	s.err = failed
 	return s
+}
+
+// isDeletion reports whether an answer is that of a deletion, which has no body.
+func isDeletion(r Request, resp *gl.Response) bool {
+	return r.Method == http.MethodDelete && resp.StatusCode == http.StatusNoContent
 }
 
 // looksLikeJSON reports whether an answer begins as JSON does.

@@ -36,7 +36,7 @@ type Press struct {
 	Thread   string // the ts of the message that begins its thread; "": it is in none
 	ActionID string
 	Value    string
-	Menu     bool // the button is an option of an overflow menu
+	Menu     bool // as Button has it
 }
 
 // Command is a slash command that a user typed.

@@ -66,9 +66,23 @@ func (m Message) shown() (*shownMessage, error) {
 		if b.Type != "section" && b.Type != "context" && b.Type != "actions" {
 			return nil, fmt.Errorf("pages do not show blocks of type %q", b.Type)
 		}
-		shown.Blocks = append(shown.Blocks, shownBlock{b.Type, toHTML(strings.Join(b.texts(), " ")), b.buttons()})
+		shown.Blocks = append(shown.Blocks, shownBlock{b.Type, toHTML(strings.Join(b.texts(), " ")), b.shown()})
 	}
 	return shown, nil
+}
+
+// shown lists the buttons of a block as people see them: a menu is one, with an ellipsis, until
+// they open it.
+func (b block) shown() (all []Button) {
+	for _, button := range b.buttons() {
+		switch {
+		case !button.Menu:
+			all = append(all, button)
+		case len(all) == 0 || all[len(all)-1].ActionID != button.ActionID:
+			all = append(all, Button{Text: "⋯", ActionID: button.ActionID})
+		}
+	}
+	return all
 }
 
 // marks matches what is marked up: a fence, code, a link or a mention, and bold text.

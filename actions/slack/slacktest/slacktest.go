@@ -71,6 +71,7 @@ type Server struct {
 	posted   map[string]time.Time // when a message was last posted to a channel, by its id
 	arrivals []Arrival            // what users have sent to the app
 	said     []Reply
+	clients  map[net.Conn]bool
 	socket   socket
 }
 
@@ -117,9 +118,10 @@ func New(options Options) (*Server, error) {
 		served:  make(chan struct{}),
 		calls:   map[string]int{},
 		posted:  map[string]time.Time{},
+		clients: map[net.Conn]bool{},
 		socket:  socket{tickets: map[string]bool{}, acked: map[string]bool{}},
 	}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ConnState: s.noteClient}
 	go func() {
 		defer close(s.served)
 		_ = s.http.Serve(listener) // always ErrServerClosed: Close ended it
@@ -194,6 +196,24 @@ func (s *Server) Calls(method string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[method]
+}
+
+// Clients returns how many connections of clients are open, of those that were made before
+// the last call that was answered: while there is none, no call of theirs takes effect.
+func (s *Server) Clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.clients)
+}
+
+func (s *Server) noteClient(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(s.clients, c)
+	} else {
+		s.clients[c] = true
+	}
 }
 
 // Channel returns the id of the channel of that name, with or without '#'.

@@ -152,6 +152,28 @@ func TestADeletedMessage(t *testing.T) {
 	}
 }
 
+func option(text, value string) *slackapi.OptionBlockObject {
+	return slackapi.NewOptionBlockObject(value, slackapi.NewTextBlockObject(slackapi.PlainTextType, text, false, false), nil)
+}
+
+// menu is a message with an overflow menu.
+func menu(actionID string, options ...*slackapi.OptionBlockObject) slackapi.MsgOption {
+	return slackapi.MsgOptionBlocks(slackapi.NewActionBlock("", slackapi.NewOverflowBlockElement(actionID, options...)))
+}
+
+// TestMenu: the options of the longest menu are listed with the buttons.
+func TestMenu(t *testing.T) {
+	s, good := start(t, slacktest.Options{Token: "xoxb-1"})
+	id, value := strings.Repeat("i", 255), strings.Repeat("v", 149)
+	if _, _, _, err := good.SendMessageContext(t.Context(), "#ci", menu(id, option("a", value+"1"), option("b", value+"2"), option("c", value+"3"), option("d", value+"4"), option(strings.Repeat("e", 75), value+"5"))); err != nil {
+		t.Fatal(err)
+	}
+	buttons := s.Messages("ci")[0].Buttons()
+	if len(buttons) != 5 || buttons[1] != (slacktest.Button{Text: "b", ActionID: id, Value: value + "2", Menu: true}) {
+		t.Errorf("buttons %+v", buttons)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	s, good := start(t, slacktest.Options{Token: "xoxb-1"})
 	long := strings.Repeat("x", 3001)
@@ -177,6 +199,14 @@ func TestRefusals(t *testing.T) {
 		{"empty section", good, "#ci", []slackapi.MsgOption{slackapi.MsgOptionBlocks(section(""))}, "invalid_blocks"},
 		{"many blocks", good, "#ci", []slackapi.MsgOption{slackapi.MsgOptionBlocks(many...)}, "invalid_blocks"},
 		{"long blocks", good, "#ci", []slackapi.MsgOption{slackapi.MsgOptionBlocks(section(long[1:]), section(long[1:]), section(long[1:]), section(long[1:]), section(long[1:]))}, "msg_blocks_too_long"},
+		{"menu of one option", good, "#ci", []slackapi.MsgOption{menu("id", option("text", "value"))}, "invalid_blocks"},
+		{"menu of six options", good, "#ci", []slackapi.MsgOption{menu("id", option("a", "1"), option("b", "2"), option("c", "3"), option("d", "4"), option("e", "5"), option("f", "6"))}, "invalid_blocks"},
+		{"menu without action_id", good, "#ci", []slackapi.MsgOption{menu("", option("a", "1"), option("b", "2"))}, "invalid_blocks"},
+		{"menu with long action_id", good, "#ci", []slackapi.MsgOption{menu(long[:256], option("a", "1"), option("b", "2"))}, "invalid_blocks"},
+		{"option without value", good, "#ci", []slackapi.MsgOption{menu("id", option("a", "1"), option("b", ""))}, "invalid_blocks"},
+		{"option with long value", good, "#ci", []slackapi.MsgOption{menu("id", option("a", "1"), option("b", long[:151]))}, "invalid_blocks"},
+		{"option with long text", good, "#ci", []slackapi.MsgOption{menu("id", option("a", "1"), option(long[:76], "2"))}, "invalid_blocks"},
+		{"options with one value", good, "#ci", []slackapi.MsgOption{menu("id", option("a", "1"), option("b", "1"))}, "invalid_blocks"},
 		{"metadata without type", good, "#ci", []slackapi.MsgOption{text("x"), slackapi.MsgOptionMetadata(slackapi.SlackMetadata{})}, "invalid_metadata_format"},
 	}
 	for _, test := range tests {
