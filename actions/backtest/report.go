@@ -112,13 +112,17 @@ type UnknownField struct {
 // Try is a failed run that was really run again, by whomever, and the new run has ended.
 type Try struct {
 	Project       string    `json:"project"`
+	ProjectID     int64     `json:"project_id"`
+	PipelineID    int64     `json:"pipeline_id"`
 	Job           string    `json:"job"`
 	FailedID      int64     `json:"failed_id"`
 	NewID         int64     `json:"new_id"`
 	Class         string    `json:"class"`
 	Reason        string    `json:"reason"`
-	Native        bool      `json:"native"`         // so soon that GitLab's own retry: may have made it
-	Delay         float64   `json:"delay_seconds"`  // from the failure to the creation of the new run
+	Native        bool      `json:"native"`        // so soon that GitLab's own retry: may have made it
+	Delay         float64   `json:"delay_seconds"` // from the failure to the start of the new run
+	Runner        string    `json:"runner"`        // of the run that failed
+	RunnerID      int64     `json:"runner_id"`
 	FailedSeconds float64   `json:"failed_seconds"` // runner time of the run that failed
 	Seconds       float64   `json:"seconds"`        // runner time of the new run
 	Passed        bool      `json:"passed"`

@@ -165,10 +165,14 @@ func (s *sums) try(t *timeline, m moment) {
 	}
 	seconds, _ := runTime(next)
 	before, _ := runTime(m.run)
-	delay := next.CreatedAt.Sub(m.at)
+	began := next.StartedAt
+	if began.IsZero() { // no runner took it
+		began = next.CreatedAt
+	}
 	s.out.Tries = append(s.out.Tries, Try{
-		Project: t.project.Path, Job: m.run.Name, FailedID: m.run.ID, NewID: next.ID,
-		Class: cmp.Or(s.classes[m.run.ID], m.run.FailureClass), Reason: m.run.FailureReason, Native: delay <= nativeWithin, Delay: max(0, delay.Seconds()),
+		Project: t.project.Path, ProjectID: t.project.ID, PipelineID: m.pipeline.ID, Job: m.run.Name, FailedID: m.run.ID, NewID: next.ID,
+		Class: cmp.Or(s.classes[m.run.ID], m.run.FailureClass), Reason: m.run.FailureReason, Runner: m.run.Runner.Description, RunnerID: m.run.Runner.ID,
+		Native: next.CreatedAt.Sub(m.at) <= nativeWithin, Delay: max(0, began.Sub(m.at).Seconds()),
 		FailedSeconds: before, Seconds: seconds, Passed: next.Status == "success", At: next.FinishedAt, Rules: s.requested[m.run.ID],
 	})
 }
