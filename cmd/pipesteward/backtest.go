@@ -214,10 +214,11 @@ type backtestResult struct {
 // backtestJSON returns what --json prints.
 func backtestJSON(results []backtestResult, problems []event.SweepProblem) any {
 	out := struct {
-		backtestResult
+		File string `json:"file"`
+		backtest.Report
 		Compare    *backtestResult      `json:"compare,omitempty"`
 		Unreadable []event.SweepProblem `json:"unreadable"` // projects
-	}{results[0], nil, problems}
+	}{File: results[0].File, Report: results[0].Report, Unreadable: problems}
 	if len(results) > 1 {
 		out.Compare = &results[1]
 	}
