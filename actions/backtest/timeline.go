@@ -329,8 +329,8 @@ func (t *timeline) event(m moment, gl Events) event.Event {
 // notTold are the fields, by kind of event, that hooks have and that are neither in GitLab's
 // list of jobs nor certain at a time in the past; besides those of gitlab.NotInAPI.
 var notTold = map[string][]string{
-	event.KindJob:      {"pipeline.status", "pipeline.finished_at", "pipeline.duration"},
-	event.KindPipeline: {"pipeline.duration", "pipeline.queued_duration", "user"},
+	event.KindJob:      {"pipeline.name", "pipeline.status", "pipeline.finished_at", "pipeline.duration"},
+	event.KindPipeline: {"pipeline.name", "pipeline.duration", "pipeline.queued_duration", "user"},
 }
 
 // notToldOfMergeRequests are likewise those of the pipelines of merge requests, whose hooks
