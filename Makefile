@@ -64,7 +64,7 @@ deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engi
 
 .PHONY: bench
 bench: redis ## run the benchmarks that README.md quotes, some 15 minutes
-	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/... ./actions/report
+	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/... ./actions/report ./actions/backtest
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 
 FUZZTIME ?= 30s

@@ -32,7 +32,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}
 	return retried || slices.ContainsFunc(rs.rules, func(r *Rule) bool {
-		return r.On == e.Meta.Kind && (r.statuses == nil || r.statuses[status]) && !r.OnlyStops() && !rs.leavesOut(r)
+		return r.On == e.Meta.Kind && r.MayMatch(status) && !r.OnlyStops() && !rs.leavesOut(r)
 	})
 }
 
@@ -352,4 +352,18 @@ func (ev *evaluation) explain(r *Rule, result string) event.Explanation {
 		return event.Explanation{}
 	}
 	return ev.Explain(r.Clauses(), result)
+}
+
+// FailureClass returns the failure class of the event's job as a condition reads it in
+// job.failure_class: by its log, if the rule files define classes. An error is that of the
+// facts, or ctx's.
+func (rs *Rules) FailureClass(ctx context.Context, e event.Event, facts expression.Facts) (string, error) {
+	ev, err := rs.evaluation(ctx, e, facts)
+	if err != nil {
+		return "", err
+	}
+	defer ev.End()
+	ev.Allot("", limits.RuleWork)
+	class, err := ev.FailureClass(e.Job)
+	return cmp.Or(class, e.Job.FailureClass), err
 }

@@ -60,6 +60,10 @@ func (a Action) templates() []expression.Template {
 // and neither actions nor notifications.
 func (r *Rule) OnlyStops() bool { return len(r.Actions) == 0 && len(r.Notify) == 0 }
 
+// MayMatch reports whether the rule may match an event of its kind, by the status of the
+// event's job or pipeline alone.
+func (r *Rule) MayMatch(status string) bool { return r.statuses == nil || r.statuses[status] }
+
 // Verbs returns the verbs of the rule's decisions, without duplicates.
 func (r *Rule) Verbs() []string {
 	switch {

@@ -17,7 +17,7 @@ import (
 // status. It has no more than the hook, so that rules decide the same on both: not the
 // pipeline's source, for instance. Only the event of a schedule rule, for which GitLab
 // has no hook, has all that the Jobs API has. Fields that the API lacks are zero: see
-// NotInAPI; the project's name and default branch, the pipeline's end and duration.
+// NotInAPI; the project's name and default branch, the pipeline's name, end and duration.
 func (c *Client) Event(job Job, source string) event.Event {
 	pipeline := job.Pipeline
 	if source != event.SourceSchedule {

@@ -180,7 +180,7 @@ func (c *Client) pageEvent(ctx context.Context, page Page, source string) (e eve
 	}
 	e = c.Event(job, source)
 	e.Project, e.Job.Ref = project.Project, cmp.Or(e.Job.Ref, e.Pipeline.Ref)
-	e.Pipeline.FinishedAt, e.Pipeline.Duration = pipeline.FinishedAt, pipeline.Duration
+	e.Pipeline.Name, e.Pipeline.FinishedAt, e.Pipeline.Duration = pipeline.Name, pipeline.FinishedAt, pipeline.Duration // a job's own lacks these
 	version, err := c.Version(ctx)
 	if err != nil && !apierror.IsHidden(err) {
 		return e, err

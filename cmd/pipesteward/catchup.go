@@ -74,18 +74,27 @@ func sinceFlag(text string, maxAge time.Duration, now time.Time) (time.Time, err
 	if text == "" {
 		return time.Time{}, nil
 	}
-	since, err := time.Parse(time.RFC3339, text)
+	since, err := parseWhen("since", text, now)
 	if err != nil {
-		span, err := model.ParseDuration(text)
-		if err != nil || span == 0 {
-			return time.Time{}, fmt.Errorf("--since: %q is neither a duration like 24h nor a time like %s", text, now.UTC().Format(time.RFC3339))
-		}
-		since = now.Add(-time.Duration(span))
+		return time.Time{}, err
 	}
 	if err := catchup.CheckSince(since, maxAge, now); err != nil {
 		return time.Time{}, fmt.Errorf("--since: %s %w", text, err)
 	}
 	return since, nil
+}
+
+// parseWhen parses the value of a flag: a time, or so long ago.
+func parseWhen(flag, text string, now time.Time) (time.Time, error) {
+	when, err := time.Parse(time.RFC3339, text)
+	if err == nil {
+		return when, nil
+	}
+	span, err := model.ParseDuration(text)
+	if err != nil || span == 0 {
+		return time.Time{}, fmt.Errorf("--%s: %q is neither a duration like 24h nor a time like %s", flag, text, now.UTC().Format(time.RFC3339))
+	}
+	return now.Add(-time.Duration(span)), nil
 }
 
 // catchUpPoll is how often a running server is asked whether a round has ended.

@@ -21,6 +21,7 @@ func (e *usageError) Unwrap() error { return e.error }
 
 // instead says how to give what people write as arguments of commands that take none.
 var instead = map[string]string{
+	"backtest":   "name projects with --project, and rule files with --rules",
 	"catch-up":   "name projects with --projects",
 	"ci":         "name rule files with --rules",
 	"decisions":  "use --project, --job or another filter",

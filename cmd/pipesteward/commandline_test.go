@@ -48,7 +48,7 @@ func TestUnknownCommands(t *testing.T) {
 		{[]string{"serv", "--help"}, `"serv" (did you mean "serve"?)`},
 		{[]string{"help", "serv"}, `"serv" (did you mean "serve"?)`},
 		{[]string{"help", "xyzzyxyzzy"}, "there is no command \"xyzzyxyzzy\": `pipesteward --help` lists them"},
-		{[]string{"backtest", "--help"}, `there is no command "backtest"`},
+		{[]string{"forecast", "--help"}, `there is no command "forecast"`},
 		{[]string{"hooks", "lst"}, "there is no command \"hooks lst\" (did you mean \"list\"?): `pipesteward hooks --help` lists them"},
 		{[]string{"hooks", "lst", "--help"}, `"hooks lst" (did you mean "list"?)`},
 		{[]string{"hooks", "help", "lst"}, `"hooks lst" (did you mean "list"?)`},

@@ -59,6 +59,8 @@ func TestEveryJSON(t *testing.T) {
 	env.gitlab.AddHook(gitlabtest.Hook{ProjectID: project.ID, URL: "https://bot.example.com/webhooks/gitlab"})
 	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
 	job := env.gitlab.Latest(pipeline.ID, "rspec")
+	hourAgo := time.Now().Add(-time.Hour)
+	env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build", Status: "success", CreatedAt: hourAgo, StartedAt: hourAgo, FinishedAt: hourAgo})
 	hook := env.write("job.json", string(env.gitlab.JobHookBody(job.ID)))
 	gitlab := []string{"--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--gitlab-rate", "1000000/1m"}
 	rules := []string{"--rules", filepath.Join(env.dir, "rules.yaml")}
@@ -87,6 +89,8 @@ func TestEveryJSON(t *testing.T) {
 		{command: "explain", args: [][]string{{"--gitlab-url", env.gitlab.URL(), "--event", hook}, rules}},
 		{command: "catch-up", args: [][]string{gitlab, rules, store}},
 		{command: "sweep", args: [][]string{gitlab, rules, store}},
+		{command: "backtest --project platform/shop", args: [][]string{gitlab, rules, {"--cache", t.TempDir()}}},
+		{command: "backtest --project platform/shop --project nosuch", args: [][]string{gitlab, rules, {"--cache", t.TempDir()}}, code: 1},
 		{command: "hooks list platform/shop", args: [][]string{gitlab}},
 		{command: "hooks list nosuch", args: [][]string{gitlab}, code: 1},
 		{command: "hooks list platform/shop nosuch", args: [][]string{gitlab}, code: 1},
@@ -102,7 +106,7 @@ func TestEveryJSON(t *testing.T) {
 			t.Errorf("%s: exit status %d, want %d and JSON without null\n%s%s", c.command, code, c.code, stdout, stderr)
 		}
 	}
-	tested := []string{"status", "decisions", "report", "deliveries", "unknown", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "hooks list", "hooks ensure"}
+	tested := []string{"status", "decisions", "report", "deliveries", "unknown", "queue list", "queue requeue", "queue drop", "pause", "resume", "mute", "unmute", "why", "doctor", "explain", "catch-up", "sweep", "backtest", "hooks list", "hooks ensure"}
 	eachCommand(func(c *cli.Command, words []string) {
 		for _, f := range c.Flags {
 			name := strings.Join(words, " ")

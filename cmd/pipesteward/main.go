@@ -82,6 +82,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		checkCommand(stdout),
 		explainCommand(stdout),
 		testCommand(stdout),
+		backtestCommand(stdout, stderr),
 		sweepCommand(stdout, stderr),
 		catchUpCommand(stdout, stderr),
 		hooksCommand(stdout, stderr),

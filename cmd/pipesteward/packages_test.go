@@ -92,7 +92,7 @@ func imports(t *testing.T, root string) map[string]map[string]bool {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "internal" || entry.Name() == "deploy" || strings.HasSuffix(entry.Name(), "test") && entry.Name() != "ruletest"):
+		case entry.IsDir() && (entry.Name() == "testdata" || entry.Name() == "internal" || entry.Name() == "deploy" || isForTests(entry.Name())):
 			return filepath.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 			return nil
@@ -114,7 +114,7 @@ func imports(t *testing.T, root string) map[string]map[string]bool {
 			if err != nil {
 				return err
 			}
-			if to, ours := strings.CutPrefix(imported, module); ours && !strings.HasSuffix(to, "test") && !strings.Contains(to, "/internal/") {
+			if to, ours := strings.CutPrefix(imported, module); ours && !isForTests(to) && !strings.Contains(to, "/internal/") {
 				all[from][to] = true
 			}
 		}
@@ -124,6 +124,11 @@ func imports(t *testing.T, root string) map[string]map[string]bool {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// isForTests reports whether a package exists for tests alone, by its path.
+func isForTests(name string) bool {
+	return strings.HasSuffix(name, "test") && !slices.Contains([]string{"backtest", "ruletest"}, path.Base(name))
 }
 
 // drawn returns a Mermaid flowchart of the packages, those of one folder together.

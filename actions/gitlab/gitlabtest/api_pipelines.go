@@ -67,7 +67,7 @@ func (c *call) listPipelines() {
 
 func (c *call) pipelinesPage(pipelines iter.Seq[*pipeline]) {
 	if page, ok := offsetPage(c, pipelines, true); ok {
-		writeJSON(c.w, http.StatusOK, each(page, func(p *pipeline) apiPipeline { return pipelineBasic(p.whole()) }))
+		writeJSON(c.w, http.StatusOK, each(page, func(p *pipeline) apiPipeline { return pipelineListed(p.whole()) }))
 	}
 }
 

@@ -107,7 +107,7 @@ func TestOldJobIsAJob(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 	wantPipeline := map[string]any{
-		"id": 102., "iid": 2., "project_id": 1., "name": nil, "sha": fmt.Sprintf("%040d", 0), "ref": "v0", "status": "failed", "source": "push",
+		"id": 102., "iid": 2., "project_id": 1., "sha": fmt.Sprintf("%040d", 0), "ref": "v0", "status": "failed", "source": "push",
 		"created_at": "2026-01-01T00:00:00.000Z", "updated_at": "2026-01-01T00:04:00.000Z", "web_url": gl.URL() + "/platform/shop/-/pipelines/102",
 	}
 	if diff := cmp.Diff(wantPipeline, o["pipeline"]); diff != "" {

@@ -39,25 +39,25 @@ func orEmpty[T any](list []T) []T {
 type (
 	// apiJobBasic is what jobs and bridges have in common (API::Entities::Ci::JobBasic).
 	apiJobBasic struct {
-		ID             int64       `json:"id"`
-		Status         string      `json:"status"`
-		Stage          string      `json:"stage"`
-		Name           string      `json:"name"`
-		Ref            string      `json:"ref"`
-		Tag            bool        `json:"tag"`
-		Coverage       any         `json:"coverage"`
-		AllowFailure   bool        `json:"allow_failure"`
-		CreatedAt      any         `json:"created_at"`
-		StartedAt      any         `json:"started_at"`
-		FinishedAt     any         `json:"finished_at"`
-		ErasedAt       any         `json:"erased_at"`
-		Duration       any         `json:"duration"`
-		QueuedDuration any         `json:"queued_duration"`
-		User           apiUser     `json:"user"`
-		Commit         apiCommit   `json:"commit"`
-		Pipeline       apiPipeline `json:"pipeline"`
-		FailureReason  *string     `json:"failure_reason,omitempty"` // only of failed jobs
-		WebURL         string      `json:"web_url"`
+		ID             int64            `json:"id"`
+		Status         string           `json:"status"`
+		Stage          string           `json:"stage"`
+		Name           string           `json:"name"`
+		Ref            string           `json:"ref"`
+		Tag            bool             `json:"tag"`
+		Coverage       any              `json:"coverage"`
+		AllowFailure   bool             `json:"allow_failure"`
+		CreatedAt      any              `json:"created_at"`
+		StartedAt      any              `json:"started_at"`
+		FinishedAt     any              `json:"finished_at"`
+		ErasedAt       any              `json:"erased_at"`
+		Duration       any              `json:"duration"`
+		QueuedDuration any              `json:"queued_duration"`
+		User           apiUser          `json:"user"`
+		Commit         apiCommit        `json:"commit"`
+		Pipeline       apiPipelineBasic `json:"pipeline"`
+		FailureReason  *string          `json:"failure_reason,omitempty"` // only of failed jobs
+		WebURL         string           `json:"web_url"`
 		Project        struct {
 			CIJobTokenScopeEnabled bool `json:"ci_job_token_scope_enabled"`
 		} `json:"project"`
@@ -75,7 +75,7 @@ type (
 	// apiBridge is a bridge (API::Entities::Ci::Bridge).
 	apiBridge struct {
 		apiJobBasic
-		Downstream *apiPipeline `json:"downstream_pipeline"`
+		Downstream *apiPipelineBasic `json:"downstream_pipeline"`
 	}
 	apiFile struct {
 		Filename string `json:"filename"`
@@ -92,12 +92,16 @@ type (
 		Online      bool   `json:"online"`
 		Status      string `json:"status"`
 	}
-	// apiPipeline is a pipeline in a list (API::Entities::Ci::PipelineBasic).
+	// apiPipeline is a pipeline in a list (API::Entities::Ci::PipelineBasicWithMetadata).
 	apiPipeline struct {
+		apiPipelineBasic
+		Name any `json:"name"`
+	}
+	// apiPipelineBasic is the pipeline of a job, without its name (API::Entities::Ci::PipelineBasic).
+	apiPipelineBasic struct {
 		ID        int64  `json:"id"`
 		IID       int64  `json:"iid"`
 		ProjectID int64  `json:"project_id"`
-		Name      any    `json:"name"`
 		SHA       string `json:"sha"`
 		Ref       string `json:"ref"`
 		Status    string `json:"status"`
@@ -217,12 +221,15 @@ func (s *Server) apiBridge(j *job) apiBridge {
 	return o
 }
 
-func pipelineBasic(p *pipeline) apiPipeline {
-	return apiPipeline{
+func pipelineListed(p *pipeline) apiPipeline {
+	return apiPipeline{pipelineBasic(p), orNull(p.Name)}
+}
+
+func pipelineBasic(p *pipeline) apiPipelineBasic {
+	return apiPipelineBasic{
 		ID:        p.ID,
 		IID:       p.IID,
 		ProjectID: p.ProjectID,
-		Name:      orNull(p.Name),
 		SHA:       p.SHA,
 		Ref:       p.Ref,
 		Status:    p.Status,
@@ -235,7 +242,7 @@ func pipelineBasic(p *pipeline) apiPipeline {
 
 func (s *Server) apiPipeline(p *pipeline) apiPipelineDetails {
 	return apiPipelineDetails{
-		apiPipeline:    pipelineBasic(p),
+		apiPipeline:    pipelineListed(p),
 		BeforeSHA:      p.BeforeSHA,
 		Tag:            p.Tag,
 		User:           s.apiUser(p.User),
