@@ -73,8 +73,9 @@
 // writes but the two Takes at the same time, which are one, and two that only read, the
 // pauses before the first Take and Held before the last. The retry that made the job, the
 // states of the circuit breakers, and the pauses once more are read at the same time as the
-// failure is tallied, the pauses are read, and "called" is saved. Not among them: that a
-// project is known, once for each, what the rules made of the events of a second, and
+// failure is tallied, the pauses are read, and "called" is saved. Not among them: what was
+// learned of such retries, where the rule has `min_pass_rate`, which is two reads at the same
+// time, that a project is known, once for each, what the rules made of the events of a second, and
 // steering, which people do.
 package store
 
