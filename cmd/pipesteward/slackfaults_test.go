@@ -22,8 +22,8 @@ import (
 var slackPipelines = flag.Int("slack.pipelines", 10, "in how many `pipelines` TestSlackFaults has jobs fail, 10 in each; Slack fails in every way once for each 20 pipelines")
 
 const (
-	maxRound     = 20 // pipelines
-	pipelineJobs = 10
+	maxRound       = 20 // pipelines
+	pipelineJobs   = 10
 	digestInterval = 10 * time.Second // the shortest that rule files may have
 )
 
