@@ -309,7 +309,7 @@ func (n *Notifier) dropped(u Undelivered, language string) (store.Record, error)
 	if err != nil {
 		return store.Record{}, err
 	}
-	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), u.Address, text)
+	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), event.Notice{Address: u.Address, Text: text})
 }
 
 // announcementRecord is the id of the record of an announcement.
@@ -318,15 +318,15 @@ func announcementRecord(key string, to event.Address) string {
 }
 
 // announcement returns the record of an announcement, which waits as notices do.
-func (n *Notifier) announcement(key string, to event.Address, text string) (store.Record, error) {
-	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
+func (n *Notifier) announcement(key string, notice event.Notice) (store.Record, error) {
+	rec := NoticeRecord{Announcement: key, Notice: notice}
 	rec.At = n.Now().UTC()
 	return rec.queued()
 }
 
 // queueAnnouncement queues an announcement.
-func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
-	record, err := n.announcement(key, to, text)
+func (n *Notifier) queueAnnouncement(ctx context.Context, key string, notice event.Notice) error {
+	record, err := n.announcement(key, notice)
 	if err != nil {
 		return err
 	}

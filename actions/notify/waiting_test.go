@@ -304,7 +304,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	}
 
 	f.mended = false
-	if err := n.Announce(t.Context(), "storm", event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, "A storm", h.Now()); err != nil {
+	if err := n.Announce(t.Context(), "storm", event.Notice{Address: event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, Text: "A storm"}, h.Now()); err != nil {
 		t.Errorf("an announcement that waits: %v", err)
 	}
 	run(time.Minute)
