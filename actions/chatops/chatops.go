@@ -86,8 +86,8 @@ type Button struct {
 
 // Reply answers a request in Slack.
 type Reply struct {
-	Text   string // mrkdwn
-	Public bool   // to all in the channel; else only to the person
+	Text   string `json:"text"`            // mrkdwn
+	Public bool   `json:"public,omitzero"` // to all in the channel; else only to the person
 }
 
 // Refusal is why a person may not do something.

@@ -7,8 +7,9 @@
 //
 // A retry, a play, a cancel and an erase are decisions without a rule: package actions
 // carries them out with its guards. In one step, the decision is queued, it is noted who
-// requested it first, and the request becomes one that waits for the outcome. The other
-// steps can be repeated: after a crash, a person may read the same reply twice, but
+// requested it first, and the request becomes one that waits for the outcome. So it is with a
+// mute, a pause and a resumption: in one step, it is in force and in the list of changes, and
+// the request becomes one of which only the reply is to come. The other steps can be repeated: after a crash, a person may read the same reply twice, but
 // nothing is done twice.
 //
 //	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
@@ -16,7 +17,7 @@
 //	button.go    the buttons; pipeline.go what they are about
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
-//	steering.go  mutes, pauses and resumptions
+//	steering.go  mutes, pauses and resumptions; step.go: all that one changes, in one step
 //	reading.go   the log excerpt, the story, the status
 //	command.go   the slash command; parse.go its words
 //
@@ -139,12 +140,16 @@ type Record struct {
 	Queued   time.Time `json:"queued,omitzero"`     // when the decision was queued
 	Counted  bool      `json:"counted,omitzero"`    // the request is counted among those of the person
 	Waits    string    `json:"waits_told,omitzero"` // why the decision waits, as the person was told
+	// Said is the reply to a request that has been carried out; nil: it has not, or its outcome
+	// is the reply.
+	Said *chatops.Reply `json:"said,omitempty"`
 }
 
 // answer is what comes of a request: a reply, unless it becomes a decision.
 type answer struct {
 	chatops.Reply
 	decision *event.Decision
+	step     *step // what it changes; nil: nothing
 }
 
 // say returns an answer to the person alone.
@@ -175,8 +180,11 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	if !l.EnterSlowLane() {
 		return errBusy
 	}
-	if rec.Decision != "" {
+	switch {
+	case rec.Decision != "":
 		return h.follow(ctx, l, rec)
+	case rec.Said != nil:
+		return h.end(ctx, l, rec.Request, *rec.Said)
 	}
 	if goOn, err := h.paced(ctx, l, &rec); err != nil || !goOn {
 		return err
@@ -185,6 +193,7 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		return err
 	}
 	a, err := h.carryOut(ctx, rec.Request)
+	defer a.step.end(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -195,13 +204,20 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		if a, err = sayIn(h.styleOf(rec.Request), "command_failed", quoted(apierror.Words(err))); err != nil {
 			return err
 		}
+	case a.step.changed():
+		return h.change(ctx, l, rec.Request, a)
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
 			return err
 		}
 	}
-	if a.Text != "" {
-		if err := h.reply(ctx, rec.Request, a.Reply); err != nil {
+	return h.end(ctx, l, rec.Request, a.Reply)
+}
+
+// end replies to a request, unless there is nothing to say, and ends it.
+func (h *Handler) end(ctx context.Context, l *worker.Lease, r chatops.Request, said chatops.Reply) error {
+	if said.Text != "" {
+		if err := h.reply(ctx, r, said); err != nil {
 			return err
 		}
 	}

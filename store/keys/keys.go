@@ -44,7 +44,7 @@ var Families = []Family{
 	{Record, "end:<receiver>:<instance>:<pipeline>:<number>", "actions/notify", untilDone, "a message at the end of a pipeline, to a receiver that can't edit messages"},
 	{Record, "request:<request>", "handlers/slackapp", untilDone, "a press of a button or a command in Slack, by a hash of Slack's id of it"},
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
-	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision"},
+	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision, or for its reply to be sent"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
 	{Record, "trouble:<start>", "actions/health", untilDone, "the messages about trouble with GitLab"},
@@ -223,7 +223,7 @@ func Quiet(receiver, channel string, end time.Time) string {
 func Follow(outcome string) string { return "follow:" + outcome }
 
 // RequestFollowed is the id of the record of a request that waits for the outcome of its
-// decision.
+// decision, or of which only the reply is to come.
 func RequestFollowed(request string) string { return "request-followed:" + request }
 
 // RequestedDecision is the key of the decision that a request has become.
