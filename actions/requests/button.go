@@ -30,6 +30,14 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if slices.Contains(chatops.Mutes, b.Does) {
 		return h.muteFrom(ctx, r, b, *o)
 	}
+	if b.Does == chatops.ButtonRetry || b.Does == chatops.ButtonPlay {
+		switch refusal, err := h.may(ctx, r, anyJob(o.Project.ID), b.Does); {
+		case err != nil:
+			return answer{}, err
+		case refusal != nil:
+			return h.refused(r, refusal)
+		}
+	}
 	on, err := h.targetOf(ctx, o.Event, ofPipeline(b, *o), b.Does)
 	if err != nil {
 		return answer{}, err

@@ -165,7 +165,23 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 	case wrong != nil:
 		return h.wrong(r, "retry", wrong)
 	}
-	e, err := h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
+	gl := h.GitLab.WithBudget(maxRequests)
+	project, err := gl.Project(ctx, page.Project)
+	switch {
+	case apierror.IsHidden(err):
+		return h.notSeen(r, page)
+	case err != nil:
+		return answer{}, err
+	}
+	switch refusal, hidden, err := h.mayIfSeen(ctx, r, anyJob(project.ID), chatops.ButtonRetry); {
+	case err != nil:
+		return answer{}, err
+	case hidden:
+		return h.notSeen(r, page)
+	case refusal != nil:
+		return h.refused(r, refusal)
+	}
+	e, err := gl.PageEvent(ctx, page, event.SourceButton)
 	var notShown *gitlab.NotShownError
 	switch {
 	case errors.As(err, &notShown):

@@ -90,6 +90,9 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 			}
 			var got []chatops.Target
 			h := open(t, file, func(_ chatops.Person, to chatops.Target, d string) (string, error) {
+				if to.Ref == "" { // what nothing but the project protects
+					return "", nil
+				}
 				if d == does {
 					got = append(got, to)
 				}

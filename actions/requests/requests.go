@@ -12,7 +12,8 @@
 // the request becomes one of which only the reply is to come. The other steps can be repeated: after a crash, a person may read the same reply twice, but
 // nothing is done twice.
 //
-//	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
+//	requests.go  the steps of a record, and what is said when they fail
+//	late.go      requests that come too late; elsewhere.go: where they are off
 //	pace.go      how many requests a person may make; order.go: in which order they are carried out
 //	button.go    the buttons; pipeline.go what they are about
 //	decision.go  the decisions that people request, and who was first
@@ -51,6 +52,9 @@ const (
 	// replyable is how long Slack takes replies to a request: less than the 30 minutes after
 	// which its response_url expires.
 	replyable = 29 * time.Minute
+	// postable is how long what all in the channel are to read is tried to be posted, if Slack
+	// takes no reply any more.
+	postable = 24 * time.Hour
 	// followed is how long the outcome of a request is awaited: then there is time to say that
 	// there is none yet.
 	followed = 28 * time.Minute
@@ -186,6 +190,9 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	case rec.Said != nil:
 		return h.end(ctx, l, rec.Request, *rec.Said)
 	}
+	if h.stale(rec.Request) {
+		return h.refuseStale(ctx, l, rec.Request)
+	}
 	if goOn, err := h.paced(ctx, l, &rec); err != nil || !goOn {
 		return err
 	}
@@ -263,12 +270,21 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	case err == nil:
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < replyable:
+	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < repliesEnd(r, reply):
 		return err
 	default:
 		h.Log.Warn("a reply to a request from Slack can't be sent", "by", r.By.Requester().String(), "action", does(r), "error", err)
 	}
 	return nil
+}
+
+// repliesEnd is how long after a request its reply is tried: one to all is posted in the thread
+// of a button's message, after Slack takes no replies to the request.
+func repliesEnd(r chatops.Request, reply chatops.Reply) time.Duration {
+	if reply.Public && r.At.Message != "" {
+		return postable
+	}
+	return replyable
 }
 
 // may returns the refusal for a person who may not do something; nil if they may.
@@ -278,6 +294,13 @@ func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target,
 		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
 	}
 	return refusal, err
+}
+
+// anyJob is a target that nothing but the project protects: who may not act on it may act on no
+// job of the project. It is compared first, as it costs many requests to find out what a retry
+// runs.
+func anyJob(project int64) chatops.Target {
+	return chatops.Target{Project: project, AllEnvironments: true}
 }
 
 // mayIfSeen is may for what the person has named; hidden: they may not even see it.

@@ -394,6 +394,7 @@ var frames = []struct {
 	{"note_retried_otherwise", map[string]any{"ID": 901, "Status": "…"}},
 	{"note_newest", map[string]any{"ID": 901, "Status": "…"}},
 	{"note_cut", map[string]any{"GitLab": "https://gitlab.example.com", "URL": "https://gitlab.example.com/a/b/-/jobs/1"}},
+	{"request_stale", map[string]any{"By": "<@U1>", "Does": "retry", "At": "12:00 UTC", "Limit": 29 * time.Minute}},
 	{"request_too_many", map[string]any{"PerMinute": 20, "Wait": 3 * time.Second}},
 	{"refused_bot", nil},
 	{"refused_deactivated", nil},
