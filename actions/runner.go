@@ -73,6 +73,13 @@ type Guard interface {
 	budget.Guard
 }
 
+// Rights says what people may do who request or confirm decisions.
+type Rights interface {
+	// Lost returns why a person may not do any more what a decision does, for people; "": the
+	// person may. An error means that this is not known now.
+	Lost(ctx context.Context, by event.Requester, d event.Decision) (refusal string, err error)
+}
+
 // Recent is a log of recent items.
 type Recent interface {
 	// Add adds an item, given in parts, by the subject by which it is found. It does
@@ -105,6 +112,9 @@ type Config struct {
 	SeenTTL time.Duration
 	// Own is the CI job that this process runs in: no action ends or changes it.
 	Own Own
+	// Rights is asked before each action that a person requested or confirmed; nil: such
+	// actions wait for another process.
+	Rights Rights
 }
 
 // Runner works on the queue of events, decisions and outcomes.

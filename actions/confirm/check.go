@@ -35,10 +35,11 @@ type Progress struct {
 // Check is the result of a check of a decision: it is confirmed, or it waits or ends.
 type Check struct {
 	Confirmed bool
-	Result    string        // deferred, skipped or failed
-	Reason    string        // for people; of one that waits: "" where nobody is notified
-	Wait      time.Duration // until the next check of one that waits
-	Waits     event.Wait    // what it waits for
+	By        event.Requester // who confirmed it; zero: nobody must
+	Result    string          // deferred, skipped or failed
+	Reason    string          // for people; of one that waits: "" where nobody is notified
+	Wait      time.Duration   // until the next check of one that waits
+	Waits     event.Wait      // what it waits for
 }
 
 func skipped(format string, args ...any) Check {
@@ -125,7 +126,7 @@ func answered(d event.Decision, a event.Answer) Check {
 	case a.Expired:
 		return skipped("nobody confirmed it in %s within %s", Place(d), event.Coarse(time.Duration(d.Action.ConfirmWithin)))
 	case a.Confirmed:
-		return Check{Confirmed: true}
+		return Check{Confirmed: true, By: a.By}
 	}
 	return skipped("rejected by %s", by(a))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -38,7 +39,7 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 			return h.refused(r, refusal)
 		}
 	}
-	on, err := h.targetOf(ctx, o.Event, ofPipeline(b, *o), b.Does)
+	on, err := h.targetOf(ctx, o.Origin(), ofPipeline(b, *o), b.Does)
 	if err != nil {
 		return answer{}, err
 	}
@@ -63,7 +64,12 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if b.In != "" {
 		by.Address, by.Language = event.Address{Receiver: event.ReceiverSlack, Channel: b.In}, b.Language
 	}
-	return h.request(r, o.Event, action, by)
+	return h.request(r, o.Origin(), action, by)
+}
+
+// targetOf returns what the rights on an event's job, or on its whole pipeline, depend on.
+func (h *Handler) targetOf(ctx context.Context, e event.Event, pipeline bool, does string) (chatops.Target, error) {
+	return rights.TargetOf(ctx, h.GitLab, e, pipeline, does)
 }
 
 // confirmation has the answer to a question noted.

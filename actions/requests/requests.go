@@ -15,7 +15,7 @@
 //	requests.go  the steps of a record, and what is said when they fail
 //	late.go      requests that come too late; elsewhere.go: where they are off
 //	pace.go      how many requests a person may make; order.go: in which order they are carried out
-//	button.go    the buttons; pipeline.go what they are about
+//	button.go    the buttons
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
 //	steering.go  mutes, pauses and resumptions; step.go: all that one changes, in one step

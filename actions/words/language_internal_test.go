@@ -411,6 +411,8 @@ var frames = []struct {
 	{"refused_all_projects", map[string]any{"Operators": "@ci-ops"}},
 	{"refused_no_email", map[string]any{}},
 	{"refused_no_user", map[string]any{"Operators": "@ci-ops"}},
+	{"refused_cancel", nil},
+	{"refused_upstream", nil},
 	{"refused_inactive", map[string]any{"User": "`ada`"}},
 	{"refused_hidden", map[string]any{"Kind": "branch", "Name": "`main`"}},
 	{"refused_groups", map[string]any{"Kind": "environment", "Name": "`production`", "Any": true}},

@@ -250,3 +250,47 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 		t.Errorf("a Reporter reads %q", r.Text)
 	}
 }
+
+// TestJobRetriedByADeveloper: with the wiring of production, a Developer retries a job, but not
+// if GitLab would then run a skipped job that may deploy to a protected environment, nor after
+// losing the role while the retry waits.
+func TestJobRetriedByADeveloper(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	p := env.run("--slack-signing-secret", testSlackSecret)
+	dev := slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
+	role := func(role gitlabtest.Role) {
+		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
+	}
+	role(gitlabtest.Developer)
+	fails := func(deployment string) slacktest.Message {
+		t.Helper()
+		before := len(env.slack.Messages("ci"))
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec", Status: "failed"}, gitlabtest.Job{
+			Name: "deploy-production", Stage: "deploy", Status: deployment, Environment: gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"},
+		})
+		p.post(env.gitlab.JobHookBody(env.gitlab.Latest(pipeline.ID, "rspec").ID))
+		p.eventually("the job is said in Slack", func() bool { return len(env.slack.Messages("ci")) > before })
+		return env.slack.Messages("ci")[before]
+	}
+	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") }
+	if r := dev.pressesIn(fails("skipped"), chatops.ButtonRetry); !strings.Contains(r.Text, "or a skipped job that runs after it") || !strings.Contains(r.Text, "may not deploy to the environment `production`") || retries() != 0 {
+		t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+	}
+	if r := dev.pressesIn(fails("success"), chatops.ButtonRetry); !strings.Contains(r.Text, "Retried ") || retries() != 1 {
+		t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+	}
+
+	waiting := fails("success")
+	p.command(0, "by ann", "pause", "--by", "ann")
+	if r := dev.pressesIn(waiting, chatops.ButtonRetry); !strings.Contains(r.Text, "paused") {
+		t.Errorf("while all is paused, the Developer reads %q", r.Text)
+	}
+	role(gitlabtest.Reporter)
+	p.command(0, "nothing is paused", "resume", "--by", "ann")
+	p.eventually("the retry ends", func() bool { return p.outcomes()[0].Result != event.ResultDeferred })
+	if o := p.outcomes()[0]; o.Result != event.ResultSkipped || !strings.Contains(o.Reason, "dev@example.com may not do this any more, and would read: To retry jobs in this project, your user in GitLab, `dev`, needs the role Developer there; its role is Reporter") || retries() != 1 {
+		t.Errorf("after %d retries, the decision is %s: %s", retries(), o.Result, o.Reason)
+	}
+}
