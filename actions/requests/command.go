@@ -164,6 +164,8 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 		return answer{}, err
 	case wrong != nil:
 		return h.wrong(r, "retry", wrong)
+	case h.Rules().AllDry():
+		return h.inDryRun(r, event.Decision{})
 	}
 	e, err := h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
 	var notShown *gitlab.NotShownError

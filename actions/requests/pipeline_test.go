@@ -13,12 +13,12 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// pipelines are rules that would retry and cancel failed pipelines.
+// pipelines are rules that retry failed pipelines, which GitLab refuses here.
 const pipelines = `
 version: 1
-defaults: {channel: "#ci", group: false, dry_run: true}
+defaults: {channel: "#ci", group: false}
 rules:
-  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}
+  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}
 `
 
 // TestRetryOfAPipelineDeploys: who retries a pipeline needs the rights to deploy to where the
@@ -72,11 +72,11 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 		"GitLab was asked for the pipeline": {jobs: []gitlabtest.Job{test}, source: event.SourceCatchUp},
 		"a rule for jobs": {
 			jobs:  []gitlabtest.Job{test},
-			rules: `{name: again, on: job, if: 'job.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}`,
+			rules: `{name: again, on: job, if: 'job.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}`,
 		},
 		"a pipeline is canceled": {
 			jobs: []gitlabtest.Job{{Name: "test", Status: "running"}}, does: chatops.ButtonCancel,
-			rules: `{name: end, on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline], notify: [{when: [dry_run]}]}`,
+			rules: `{name: end, on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline], notify: [{when: [failed]}]}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 				does = chatops.ButtonRetry
 			}
 			if c.rules != "" {
-				file = "version: 1\ndefaults: {channel: \"#ci\", group: false, dry_run: true}\nrules:\n  - " + c.rules + "\n"
+				file = "version: 1\ndefaults: {channel: \"#ci\", group: false}\nrules:\n  - " + c.rules + "\n"
 			}
 			var got []chatops.Target
 			h := open(t, file, func(_ chatops.Person, to chatops.Target, d string) (string, error) {
@@ -103,6 +103,7 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 			if c.source != "" {
 				source = c.source
 			}
+			h.GitLab.Fail(gitlabtest.Fault{Method: http.MethodPost, Status: http.StatusForbidden, Times: 1})
 			h.Enqueue(body, source, time.Time{})
 			h.WorkOff()
 			if c.meanwhile != nil {

@@ -74,6 +74,9 @@ func offers(o event.Outcome, channel string) (does []string, job int64) {
 	} else {
 		does = offersOfPipeline(o)
 	}
+	if o.DryRun || o.Result == event.ResultDryRun { // what people request is held, too
+		does = slices.DeleteFunc(does, func(button string) bool { return button != chatops.ButtonLog })
+	}
 	does = append(does, chatops.ButtonWhy)
 	if o.Rule != "" {
 		does = append(does, chatops.ButtonMute, chatops.ButtonMuteRule)
@@ -110,6 +113,7 @@ func offersOfJob(o event.Outcome) (does []string, job int64) {
 	switch {
 	case status == "failed":
 		does = []string{chatops.ButtonRetry, chatops.ButtonLog}
+	case (status == "manual" || status == "scheduled") && o.Action.Confirm != "": // nobody plays it past the question
 	case status == "manual", status == "scheduled":
 		does = []string{chatops.ButtonPlay}
 	case status != "" && status != "canceling" && !event.Ended(status):

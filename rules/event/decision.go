@@ -121,6 +121,7 @@ type Requester struct {
 	UserID   string  `json:"user_id"`           // in Slack
 	Address  Address `json:"address,omitzero"`  // where the outcome is reported; zero: to the person only
 	Language string  `json:"language,omitzero"` // of that report, as event.Notice has it
+	Rule     string  `json:"rule,omitzero"`     // whose dry run holds it: that of the message with the button; "": those of all rules together
 }
 
 // String names the person, as in: Ada (Slack U123).
