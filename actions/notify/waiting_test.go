@@ -89,6 +89,10 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 	if s := status(h); !strings.Contains(s.Summary, "5 notifications wait: ") || !strings.Contains(s.Summary, "is_archived") {
 		t.Errorf("the summary %q lacks the new error", s.Summary)
 	}
+	const refuses, again = "an address refuses notifications", "an address takes notifications again"
+	if n := strings.Count(h.Logs.String(), refuses); n != 1 || !strings.Contains(h.Logs.String(), "invite the bot") || strings.Contains(h.Logs.String(), again) {
+		t.Errorf("the log says %d times that the address refuses, want once, with what to do\n%s", n, h.Logs)
+	}
 	for _, got := range notifications(h, "#ci") {
 		if !strings.Contains(got.Error, "is_archived") {
 			t.Errorf("in the journal: %+v, want the new error", got)
@@ -104,6 +108,9 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 		if got.Result != event.NotificationSent || got.Error != "" {
 			t.Errorf("in the journal: %+v", got)
 		}
+	}
+	if n := strings.Count(h.Logs.String(), again); n != 1 {
+		t.Errorf("the log says %d times that the address works again, want once\n%s", n, h.Logs)
 	}
 	if s := status(h); s.Waiting != 0 || len(s.Addresses) != 0 || s.Summary != "" || !h.Idle() {
 		t.Errorf("status %+v; the queue is empty: %v", s, h.Idle())
