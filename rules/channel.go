@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -79,4 +80,18 @@ func channelName(value string) string {
 		return value
 	}
 	return strings.Trim(notInChannelName.ReplaceAllString(strings.ToLower(value), "-"), "-")
+}
+
+// MayNotify reports whether a rule may notify a channel, with or without '#', or a storm does.
+// One that is made of expressions may be any.
+func (rs *Rules) MayNotify(channel string) bool {
+	of := event.Mute{Channel: channel}
+	if rs.storm.To.Channel != "" && of.Covers("", "", rs.storm.To) {
+		return true
+	}
+	return slices.ContainsFunc(rs.rules, func(r *Rule) bool {
+		return slices.ContainsFunc(r.Notify, func(n Notify) bool {
+			return n.Channel.Template != nil || of.Covers("", "", event.Address{Channel: n.Channel.Source})
+		})
+	})
 }

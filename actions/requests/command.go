@@ -207,6 +207,7 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 		return h.refused(r, refusal)
 	}
 	s.Until = s.until(r.ReceivedAt)
+	s.unknown = s.Channel != "" && !h.Rules().MayNotify(s.Channel)
 	return h.noting(r, s)(h.mute(ctx, r, s.Mute, s.replace))
 }
 

@@ -125,6 +125,22 @@ func TestButtonsFollowTheJob(t *testing.T) {
 	}
 }
 
+// TestButtonsOfAJobThatRunsAgain: the line in which another rule said that the job failed has no
+// buttons beside the line that says that it was retried.
+func TestButtonsOfAJobThatRunsAgain(t *testing.T) {
+	t.Parallel()
+	w := withButtons(t)
+	told := outcome("e2e", event.ResultDone)
+	told.Rule, told.Action.Verb, told.NewJobID = "told", event.VerbNotify, 0
+	notify(t, w, told, "")
+	retried := outcome("e2e", event.ResultDone)
+	retried.ID, retried.Rule, retried.NewJobID, retried.At = retried.ID+":press", "", 901, told.At.Add(time.Minute)
+	notify(t, w, retried, "")
+	if got := pressable(w); !strings.HasPrefix(got, "cancel 901!, why 901, ") || strings.Contains(got, "retry") {
+		t.Errorf("buttons %q, want those of the newest run alone", got)
+	}
+}
+
 // TestButtonsSayWhatTheyAreAbout: the decision in the journal, and the channel as the rule
 // names it.
 func TestButtonsSayWhatTheyAreAbout(t *testing.T) {

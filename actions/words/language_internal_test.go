@@ -275,6 +275,7 @@ var frames = []struct {
 	{"request_no_rule", nil},
 	{"request_is_that", "`42`"},
 	{"request_no_project", "`project platform/**`"},
+	{"request_no_channel", "`#cii`"},
 	{"request_many", map[string]any{"Count": 1000}},
 	{"request_many", map[string]any{"Count": 1000, "Mute": true}},
 	{"request_outlasted", map[string]any{"Scope": "all", "By": "Bob", "Until": "13:00 UTC"}},

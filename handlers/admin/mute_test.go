@@ -55,6 +55,8 @@ func TestMuteAndUnmute(t *testing.T) {
 		{path: "/api/v1/mute", body: `{"by": "ann", "reason": "noise"}`, code: 200, says: []string{`"replaced":{"by":"bob"`}},
 		{path: "/api/v1/mute", body: `{"rule": "retry-stuck", "channel": "#ci", "for": "2h"}`, code: 200, says: []string{`"channel":"#ci"`, `"until":"` + until}},
 		{path: "/api/v1/mute", body: `{"project": "platform", "for": "2h"}`, code: 200, says: []string{"the mute stops nothing now", `mute \"platform/**\"`}},
+		{path: "/api/v1/mute", body: `{"channel": "#typo", "for": "2h"}`, code: 200, says: []string{"the mute stops nothing now: no rule notifies"}},
+		{path: "/api/v1/unmute", body: `{"channel": "#TYPO"}`, code: 200, says: []string{`"ended":[{"channel":"#typo"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`, `"rule":"retry-stuck","channel":"#ci"`}},
 		{path: "/api/v1/unmute", body: `{"channel": "#ci"}`, code: 404, says: []string{`\"channel:ci\"`}},
 		{path: "/api/v1/unmute", body: `{"rule": "retry-stuck", "channel": "ci"}`, code: 200, says: []string{`"project":"platform"`, `"ended":[{"rule":"retry-stuck","channel":"#ci"`}, lacks: `"muted":[{"rule"`},
