@@ -93,7 +93,7 @@ func TestMuteAndUnmute(t *testing.T) {
 	for _, c := range made.all {
 		recorded = append(recorded, fmt.Sprint(c.Action, " ", c.Target, " ", c.By))
 	}
-	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann", "mute all bob", "mute all ann"}, recorded); diff != "" {
+	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "unmute channel:typo ", "mute channel:typo ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann", "mute all bob", "mute all ann"}, recorded); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	for _, line := range []string{`msg=muted scope=all by=ann reason=noise`, `replaced="muted (all) by ann: noise" scope=all by=bob`, `msg=unmuted scope="every mute" by=bob mutes=2`} {
