@@ -312,10 +312,15 @@ func TestRepliesInTheLanguageOfTheMessage(t *testing.T) {
 	h.WantReplies(bob, "Ada 已于 ")
 	h.Type(actionstest.Bob, "resume all")
 	h.WorkOff()
-	again := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	before := func(does string) chatops.Request { // a press on the message as it was
+		b := *ada.Button
+		b.Does = does
+		return h.Request(chatops.Request{By: actionstest.Ada, Button: &b, At: ada.At})
+	}
+	again := before(chatops.ButtonRetry)
 	h.WorkOff()
 	h.WantReplies(again, "已重试")
-	mute, log := h.Press(actionstest.Ada, chatops.ButtonMute), h.Press(actionstest.Ada, chatops.ButtonLog)
+	mute, log := before(chatops.ButtonMute), before(chatops.ButtonLog)
 	h.WorkOff()
 	h.WantReplies(mute, "public: …已将通知静音（`rule:told, project:platform/shop`），直至 …`/pipesteward unmute project platform/shop rule told` 解除")
 	h.WantReplies(log, "的日志")
@@ -506,7 +511,7 @@ func TestPressesInDryRun(t *testing.T) {
 			h.Load(c.rules, c.options)
 			pressed := h.Press(actionstest.Ada, chatops.ButtonRetry)
 			h.WorkOff()
-			typed := h.Type(actionstest.Ada, "retry "+h.GitLab.URL()+"/platform/shop/-/jobs/"+fmt.Sprint(job.ID))
+			typed := h.Type(actionstest.Ada, "retry "+h.GitLab.URL()+"/platform/shop/-/jobs/"+itoa(job.ID))
 			h.WorkOff()
 			h.WantReplies(pressed, c.button)
 			h.WantReplies(typed, c.command)
