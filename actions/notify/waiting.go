@@ -364,12 +364,19 @@ func (n *Notifier) Status(ctx context.Context) (s Status, err error) {
 		s.Waiting += u.Waiting
 	}
 	if s.Waiting > 0 {
-		var why []string
-		for _, u := range s.Addresses[:min(len(s.Addresses), maxNamed)] {
-			why = append(why, u.Error) // which names the address
+		var why []string // an error names the address, or that the whole receiver refuses
+		more := 0
+		for _, u := range s.Addresses {
+			switch {
+			case slices.Contains(why, u.Error):
+			case len(why) == maxNamed:
+				more++
+			default:
+				why = append(why, u.Error)
+			}
 		}
 		s.Summary = fmt.Sprintf("%s: %s", english.Plural(s.Waiting, "notification waits", "notifications wait"), strings.Join(why, "; "))
-		if more := len(s.Addresses) - maxNamed; more > 0 {
+		if more > 0 {
 			s.Summary += fmt.Sprintf("; and %s more", english.Plural(more, "address", ""))
 		}
 	}
