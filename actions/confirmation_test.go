@@ -367,6 +367,31 @@ func TestAConfirmationIsAwaited(t *testing.T) {
 	}
 }
 
+// A rejection holds for the job in its pipeline: when another job has been retried and has passed,
+// nobody is asked again, whoever has restarted in between.
+func TestARejectionHolds(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, confirmRules)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	lint := h.End("lint", "success", "")
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	mustPress(h, ada, button(h, chatops.ButtonReject), "You have rejected it")
+	h.WorkOff()
+	h.MustRetry(lint)
+	h.End("lint", "success", "")
+	h.Start(actionstest.NewFuse(-1))
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	question(h)
+	h.WantResults(event.ResultSkipped, event.ResultSkipped)
+	for _, o := range h.Outcomes() {
+		if o.Reason != "rejected by Ada in Slack" {
+			t.Errorf("skipped: %s", o.Reason)
+		}
+	}
+}
+
 // Events that want the same job played ask once.
 func TestAJobIsAskedAboutOnce(t *testing.T) {
 	t.Parallel()

@@ -64,6 +64,11 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 	case c.Unattended:
 		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", Place(d)), nil
 	}
+	if !p.Questioned {
+		if before, err := c.rejection(ctx, d); err != nil || before.Given() {
+			return answered(d, before), err
+		}
+	}
 	alone, err := c.Guard.Claim(ctx, claimOf(d), d.ID, claimFor)
 	switch {
 	case err != nil:

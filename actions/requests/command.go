@@ -164,6 +164,8 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 		return answer{}, err
 	case wrong != nil:
 		return h.wrong(r, "retry", wrong)
+	case h.Rules().AllDry():
+		return h.inDryRun(r, event.Decision{})
 	}
 	gl := h.GitLab.WithBudget(maxRequests)
 	project, err := gl.Project(ctx, page.Project)
@@ -221,6 +223,7 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 		return h.refused(r, refusal)
 	}
 	s.Until = s.until(r.ReceivedAt)
+	s.unknown = s.Channel != "" && !h.Rules().MayNotify(s.Channel)
 	return h.noting(r, s)(h.mute(ctx, r, s.Mute, s.replace))
 }
 

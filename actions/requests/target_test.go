@@ -13,12 +13,12 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// pipelines are rules that would retry and cancel failed pipelines.
+// pipelines are rules that retry failed pipelines, which GitLab refuses here.
 const pipelines = `
 version: 1
-defaults: {channel: "#ci", group: false, dry_run: true}
+defaults: {channel: "#ci", group: false}
 rules:
-  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}
+  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}
 `
 
 // TestRetryOfAPipelineDeploys: who retries a pipeline needs the rights to deploy to where the
@@ -73,11 +73,11 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 		"GitLab was asked for the pipeline": {jobs: []gitlabtest.Job{test}, source: event.SourceCatchUp},
 		"a rule for jobs": {
 			jobs:  []gitlabtest.Job{test},
-			rules: `{name: again, on: job, if: 'job.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}`,
+			rules: `{name: again, on: job, if: 'job.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}`,
 		},
 		"a pipeline is canceled": {
 			jobs: []gitlabtest.Job{{Name: "test", Status: "running"}}, does: chatops.ButtonCancel,
-			rules: `{name: end, on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline], notify: [{when: [dry_run]}]}`,
+			rules: `{name: end, on: pipeline, if: 'pipeline.status == "running"', actions: [cancel_pipeline], notify: [{when: [failed]}]}`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 				does = chatops.ButtonRetry
 			}
 			if c.rules != "" {
-				file = "version: 1\ndefaults: {channel: \"#ci\", group: false, dry_run: true}\nrules:\n  - " + c.rules + "\n"
+				file = "version: 1\ndefaults: {channel: \"#ci\", group: false}\nrules:\n  - " + c.rules + "\n"
 			}
 			var got []chatops.Target
 			h := open(t, file, func(_ chatops.Person, to chatops.Target, d string) (string, error) {
@@ -107,6 +107,7 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 			if c.source != "" {
 				source = c.source
 			}
+			h.GitLab.Fail(gitlabtest.Fault{Method: http.MethodPost, Status: http.StatusForbidden, Times: 1})
 			h.Enqueue(body, source, time.Time{})
 			h.WorkOff()
 			if c.meanwhile != nil {
@@ -128,8 +129,8 @@ func TestRetryOfAPipelineDeploys(t *testing.T) {
 // triggered that. Job Hooks do not tell where.
 func TestRetryOfAJobDeploys(t *testing.T) {
 	t.Parallel()
-	const ofJobs = `{name: told, on: job, notify: [{when: [done, dry_run]}]}`
-	const ofPipelines = `{name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: [test]}], notify: [{when: [dry_run]}]}`
+	const ofJobs = `{name: told, on: job, notify: [{when: [done]}]}`
+	const ofPipelines = `{name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry: {jobs: [test]}], notify: [{when: [failed]}]}`
 	production := gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"}
 	test := gitlabtest.Job{Name: "test", Stage: "test", Status: "failed", FailureReason: "script_failure"}
 	deploy := func(status, when string) gitlabtest.Job {
@@ -174,7 +175,7 @@ func TestRetryOfAJobDeploys(t *testing.T) {
 				does = chatops.ButtonRetry
 			}
 			var got []chatops.Target
-			h := actionstest.NewOn(t, gitlabtest.Options{Version: c.version}, "version: 1\ndefaults: {channel: \"#ci\", group: false, dry_run: true}\nrules:\n  - "+c.rule+"\n")
+			h := actionstest.NewOn(t, gitlabtest.Options{Version: c.version}, "version: 1\ndefaults: {channel: \"#ci\", group: false}\nrules:\n  - "+c.rule+"\n")
 			h.Rights = actionstest.Rights(func(_ chatops.Person, to chatops.Target, d string) (string, error) {
 				if to.Ref == "" { // what nothing but the project protects
 					return "", nil
@@ -203,6 +204,7 @@ func TestRetryOfAJobDeploys(t *testing.T) {
 			if c.source != "" {
 				source = c.source
 			}
+			h.GitLab.Fail(gitlabtest.Fault{Method: http.MethodPost, Status: http.StatusForbidden, Times: 1})
 			h.Enqueue(body, source, time.Time{})
 			h.WorkOff()
 			if c.fault != nil {

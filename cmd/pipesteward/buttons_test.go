@@ -151,6 +151,33 @@ func TestButtonsAndCommands(t *testing.T) {
 	}
 }
 
+// TestButtonsInDryRun: with the wiring of production, a rule file in dry run holds what people
+// press and type, as it does what rules decide.
+func TestButtonsInDryRun(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	job := env.stuckJob()
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.eventually("the job is said in Slack", func() bool { return len(env.slack.Messages("ci")) > 0 })
+	env.write("rules.yaml", strings.NewReplacer("group: false", "group: false, dry_run: true", "[done]", "[done, dry_run]").Replace(pressRules))
+	p.reload()
+	if r := operator.presses(chatops.ButtonRetry); !strings.Contains(r.Text, "Nothing was changed: all rules are in dry run.") || r.Public {
+		t.Errorf("after Retry, the operator reads %+v", r)
+	}
+	address := env.gitlab.URL() + "/platform/shop/-/jobs/" + strconv.FormatInt(job.ID, 10)
+	if r := operator.types("retry " + address); !strings.Contains(r.Text, "Nothing was changed: all rules are in dry run.") {
+		t.Errorf("after /pipesteward retry, the operator reads %+v", r)
+	}
+	if n := env.gitlab.Count(http.MethodPost, "/retry"); n != 0 {
+		t.Errorf("%d retries in dry run", n)
+	}
+}
+
 // TestInChinese: with the wiring of production and `language: zh`, the question of a play, the
 // answers to its buttons, to commands and to people without rights, and the outcome are in
 // Chinese.
@@ -196,12 +223,12 @@ func TestInChinese(t *testing.T) {
 	})
 }
 
-// pipelineRules only say in Slack that a pipeline would be retried.
+// pipelineRules retry pipelines, which GitLab refuses here.
 const pipelineRules = `
 version: 1
-defaults: {channel: "#ci", group: false, dry_run: true}
+defaults: {channel: "#ci", group: false}
 rules:
-  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}
+  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}
 `
 
 // TestPipelineRetriedByADeveloper: with the wiring of production, a Developer retries a pipeline
@@ -220,9 +247,12 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 	role(gitlabtest.Developer)
 	// fails adds a pipeline that failed, in which the deployment waits for somebody to play it,
 	// or is what failed, and returns the message about it.
+	refused := 0
 	fails := func(test, deployment string) slacktest.Message {
 		t.Helper()
 		before := len(env.slack.Messages("ci"))
+		refused++
+		env.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/retry", Status: http.StatusForbidden, Times: 1})
 		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec", Status: test}, gitlabtest.Job{
 			Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: deployment == "manual", Status: deployment, Environment: gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"},
 		})
@@ -230,7 +260,7 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 		p.eventually("the pipeline is said in Slack", func() bool { return len(env.slack.Messages("ci")) > before })
 		return env.slack.Messages("ci")[before]
 	}
-	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") }
+	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") - refused }
 
 	deployment := fails("success", "failed")
 	for range 2 {

@@ -126,6 +126,7 @@ type Requester struct {
 	TeamID   string  `json:"team_id,omitzero"`  // of the person's workspace there
 	Address  Address `json:"address,omitzero"`  // where the outcome is reported; zero: to the person only
 	Language string  `json:"language,omitzero"` // of that report, as event.Notice has it
+	Rule     string  `json:"rule,omitzero"`     // whose dry run holds it: that of the message with the button; "": those of all rules together
 }
 
 // String names the person, as in: Ada (Slack U123).

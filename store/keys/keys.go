@@ -102,6 +102,7 @@ var Families = []Family{
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
+	{Value, "rejected:<instance>:<project>:<pipeline>:<rule>:<job>", "actions/confirm", "30d", "who rejected a play"},
 	{Value, "requested:<action>:<instance>:<job or pipeline>:<id>", "actions/requests", "7d", "who requested an action first"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
@@ -152,6 +153,12 @@ func Answer(decision string) string { return "answer:" + decision }
 
 // Asked is the key of when that question was posted.
 func Asked(decision string) string { return "asked:" + decision }
+
+// Rejected is the key of the answer of who rejected the play of a job, by its name, that a rule
+// wants in a pipeline.
+func Rejected(instance string, project, pipeline int64, rule, job string) string {
+	return fmt.Sprintf("rejected:%s:%d:%d:%s:%s", instance, project, pipeline, rule, job)
+}
 
 // Confirm is the key of the claim on the question whether a job is to be played.
 func Confirm(instance string, project, job int64) string {
