@@ -12,7 +12,7 @@ var Absent = map[string][]string{
 	},
 	KindPipeline: {"job"},
 	KindSchedule: {
-		"pipeline.finished_at", "pipeline.duration", "pipeline.queued_duration", "pipeline.variables", "pipeline.stages", "pipeline.jobs", "pipeline.upstream",
+		"pipeline.name", "pipeline.finished_at", "pipeline.duration", "pipeline.queued_duration", "pipeline.variables", "pipeline.stages", "pipeline.jobs", "pipeline.upstream",
 		"job.bridge", "job.runner.tags", "job.environment", "merge_request",
 	},
 }
