@@ -258,8 +258,7 @@ func ProjectTries(instance string, project int64) string {
 	return fmt.Sprintf("tries:project:%s:%d", instance, project)
 }
 
-// RequestFollowed is the id of the record of a request that waits for the outcome of its
-// decision.
+// RequestFollowed is the id of the record of a request that waits for its decision's outcome.
 func RequestFollowed(request string) string { return "request-followed:" + request }
 
 // RequestedDecision is the key of the decision that a request has become.
