@@ -142,7 +142,8 @@ func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord
 	if err != nil {
 		return nil, err
 	}
-	if refuses && circuit.OfAddress(blocked.error) == circuit.Refuses { // else call has said it of the receiver
+	// Else call has said it of the receiver, or the command says how many were not sent.
+	if refuses && circuit.OfAddress(blocked.error) == circuit.Refuses && !n.Immediate {
 		n.Log.Error("an address refuses notifications: they wait in the queue until that is mended", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", blocked.error)
 	}
 	if begins {

@@ -85,6 +85,7 @@ var Families = []Family{
 	{Tally, "refs:<subject>", "actions/notify", "30d", "branches, tags and merge requests that a message of notices together is of"},
 	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions/budget", "7d", "retries in a pipeline"},
 	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
+	{Tally, "storms", "actions/breaker", "8d", "classes that have a last storm, one for each day on which it changed"},
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
 
 	{Value, "answer:<decision>", "actions/confirm", "30d", "the answer to that question"},
@@ -278,6 +279,9 @@ func Requested(instance, action, kind string, id int64) string {
 
 // Storm is the key of the last storm of a class, and of the claim on it.
 func Storm(class string) string { return "storm:" + class }
+
+// Storms is the key of the classes that have a last storm.
+const Storms = "storms"
 
 // StormRecord is the id of the record of one storm.
 func StormRecord(class string, start time.Time) string { return "storm:" + oneStorm(class, start) }
