@@ -93,10 +93,10 @@ type Metrics interface {
 
 // Announcer sends messages to channels.
 type Announcer interface {
-	// Announce sends a text to an address, once for each key. It returns an error
-	// while a later call can succeed, which ends some time after since; about are
-	// attributes for the log.
-	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
+	// AnnounceOf sends the text of a notice to its address, once for each key, unless its
+	// rules, the project or the address are muted. It returns an error while a later call can
+	// succeed, which ends some time after since; about are attributes for the log.
+	AnnounceOf(ctx context.Context, key string, of event.Project, n event.Notice, since time.Time, about ...any) error
 }
 
 // Config configures a Ledger. All fields are required.

@@ -397,6 +397,32 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// Mutes of a rule, of a project and of a channel hold for what people are told of a job's
+// retries; those of others do not.
+func TestMutedTurns(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		mute  event.Mute
+		posts int
+	}{
+		{event.Mute{Rule: "r"}, 0},
+		{event.Mute{Project: "platform/*"}, 0},
+		{event.Mute{Channel: "ci-shop"}, 0},
+		{event.Mute{Rule: "other"}, 1},
+		{event.Mute{Project: "web/*"}, 1},
+	} {
+		s := newScene(t, "")
+		set(s.Harness, s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 12, Recent: strings.Repeat("F", 12), At: s.Now()})
+		if _, err := s.Mutes().Mute(t.Context(), test.mute, false); err != nil {
+			t.Fatal(err)
+		}
+		s.try("failed")
+		if posts := s.Posts(); len(posts) != test.posts {
+			t.Errorf("with the mute %s: posts %q, want %d", test.mute.Scope(), posts, test.posts)
+		}
+	}
+}
+
 // What a person requests is not held to `min_pass_rate`.
 func TestRequestedRetriesAreMade(t *testing.T) {
 	t.Parallel()

@@ -38,10 +38,7 @@ func (n *Notifier) muted(ctx context.Context, l *worker.Lease, rec NoticeRecord)
 	if err != nil {
 		return nil, false, err
 	}
-	by := rec.MutedBy(mutes, rec.Notice)
-	if rec.Announcement != "" {
-		by = muteOf(mutes, rec.Notice.Address)
-	}
+	by := rec.mutedBy(mutes)
 	if by == nil {
 		return nil, false, nil
 	}
@@ -126,10 +123,13 @@ func (rec NoticeRecord) notSeen() []store.Value {
 	return []store.Value{{Key: keys.Unseen(rec.Notice.Subject), Value: []byte(rec.Ended.Muted), TTL: unseenFor}}
 }
 
-// muteOf returns the mute that keeps announcements from an address; nil: none does. Those
-// for rules and projects do not: announcements belong to none.
-func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
-	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", to) }); i >= 0 {
+// mutedBy returns the mute that keeps a notice from being sent; nil: none does. For
+// announcements without rules, those of rules and projects do not count: they belong to none.
+func (rec NoticeRecord) mutedBy(mutes []event.Mute) *event.Mute {
+	if rec.Announcement == "" || len(rec.Notice.Rules) > 0 {
+		return rec.MutedBy(mutes, rec.Notice)
+	}
+	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", rec.Notice.Address) }); i >= 0 {
 		return &mutes[i]
 	}
 	return nil

@@ -278,6 +278,13 @@ var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in p
 // hours after since; a final error is logged, with the attributes about. If a person must
 // first mend something, the text is queued as a notice is.
 func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
+	return n.AnnounceOf(ctx, key, event.Project{}, event.Notice{Address: to, Text: text}, since, about...)
+}
+
+// AnnounceOf is Announce for a text about the rules that a notice names and a project: mutes of
+// these hold for it, too. Of the notice, only its address, text and rules count.
+func (n *Notifier) AnnounceOf(ctx context.Context, key string, of event.Project, notice event.Notice, since time.Time, about ...any) error {
+	to := notice.Address
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
@@ -286,14 +293,15 @@ func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, t
 	if err != nil {
 		return err
 	}
-	if muted := muteOf(mutes, to); muted != nil {
+	rec := n.announcement(key, of, notice)
+	if muted := rec.mutedBy(mutes); muted != nil {
 		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
 		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted.Scope())...)
 		return nil
 	}
-	err = n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, text) })
+	err = n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, notice.Text) })
 	if _, blocked := errors.AsType[*blockedError](err); blocked {
-		return n.queueAnnouncement(ctx, key, to, text)
+		return n.queueAnnouncement(ctx, rec)
 	}
 	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < announcePatience {
 		return err

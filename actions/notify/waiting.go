@@ -309,7 +309,8 @@ func (n *Notifier) dropped(u Undelivered, language string) (store.Record, error)
 	if err != nil {
 		return store.Record{}, err
 	}
-	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), u.Address, text)
+	key := fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped)
+	return n.announcement(key, event.Project{}, event.Notice{Address: u.Address, Text: text}).queued()
 }
 
 // announcementRecord is the id of the record of an announcement.
@@ -317,16 +318,16 @@ func announcementRecord(key string, to event.Address) string {
 	return keys.Notice("announcement:"+key, to.Receiver, to.Channel, "")
 }
 
-// announcement returns the record of an announcement, which waits as notices do.
-func (n *Notifier) announcement(key string, to event.Address, text string) (store.Record, error) {
-	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
-	rec.At = n.Now().UTC()
-	return rec.queued()
+// announcement returns an announcement, which can wait as notices do.
+func (n *Notifier) announcement(key string, of event.Project, notice event.Notice) NoticeRecord {
+	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: notice.Address, Text: notice.Text, Rules: notice.Rules}}
+	rec.Project, rec.At = of, n.Now().UTC()
+	return rec
 }
 
 // queueAnnouncement queues an announcement.
-func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
-	record, err := n.announcement(key, to, text)
+func (n *Notifier) queueAnnouncement(ctx context.Context, rec NoticeRecord) error {
+	record, err := rec.queued()
 	if err != nil {
 		return err
 	}
