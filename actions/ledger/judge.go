@@ -15,9 +15,9 @@ const probeEvery = 20
 
 // Verdict is what the ledger says of a retry.
 type Verdict struct {
-	Low    bool   // it is not worth it
-	Probe  bool   // but is made all the same
-	Reason string // for people; "" unless Low
+	Low     bool   // it is not worth it
+	Probe   bool   // but is made all the same
+	Figures string // what is known of such retries, for people; "" if nothing is
 }
 
 // Judge returns whether a retry is worth it. Nothing speaks against one whose rule has no
@@ -39,15 +39,16 @@ func (l *Ledger) Judge(ctx context.Context, d event.Decision) (Verdict, error) {
 // is as long as people were not told otherwise.
 func (s statistics) judge(of label, key string, rate float64, now time.Time) Verdict {
 	known := s.project.find(of)
-	if known == nil || !known.Low {
+	if known == nil || known.Recent == "" {
 		return Verdict{}
 	}
 	est := s.estimate(of, now)
-	if !est.low(rate, true) {
-		return Verdict{}
-	}
-	return Verdict{Low: true, Probe: probes(key), Reason: fmt.Sprintf(
+	v := Verdict{Figures: fmt.Sprintf(
 		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tally(est.recent), event.Percent(rate), percent(est.atLeast(rate)))}
+	if known.Low && est.low(rate, true) {
+		v.Low, v.Probe = true, probes(key)
+	}
+	return v
 }
 
 // learn adds a try of a label, whose rule wants a rate of them to pass (0: any). It returns

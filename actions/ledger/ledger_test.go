@@ -364,7 +364,7 @@ func TestLearningOff(t *testing.T) {
 	set(s.Harness, s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 20, Recent: strings.Repeat("F", 20), At: s.Now(), Low: true})
 	before := s.leaves(s.projectKey())
 	for range 15 {
-		if o := s.try("failed"); o.Result != event.ResultDone || o.Reason != "attempt 2 of 2" {
+		if o := s.try("failed"); o.Result != event.ResultDone || o.Reason != "attempt 2 of 2" || o.PassRate != "" {
 			t.Fatalf("it is %s (%s), want done", o.Result, o.Reason)
 		}
 	}
