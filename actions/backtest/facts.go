@@ -109,11 +109,6 @@ func (f asOf) MergeRequestDetails(_ context.Context, e event.Event) (event.Merge
 	return event.MergeRequestDetails{}, &unknownError{"merge_request_details()", "GitLab tells labels and approvals as they are now"}
 }
 
-// OnDefault implements expression.Facts.
-func (f asOf) OnDefault(context.Context, event.Event) (event.OnDefault, error) {
-	return event.OnDefault{}, &unknownError{"on_default()", "the pipelines of the default branch are not looked at"}
-}
-
 // Tests implements expression.Facts.
 func (f asOf) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
 	return nil, &unknownError{"tests()", "GitLab tells the failed tests of the last runs only"}
