@@ -89,18 +89,23 @@ type Uncaught struct {
 	Groups   []Group        `json:"groups"` // the largest first
 }
 
-// Group are failures of one class with the same line in their logs.
+// Group are failures of one class and reason whose logs say the same.
 type Group struct {
-	Class  string    `json:"class"`
-	Reason string    `json:"reason"`
-	Line   string    `json:"line,omitzero"` // "": no log was read
-	Count  int       `json:"count"`
-	Jobs   []string  `json:"jobs"` // some of their names
-	First  time.Time `json:"first"`
-	Last   time.Time `json:"last"`
-	Passed int       `json:"passed"` // of those that were really retried
-	Failed int       `json:"failed"` // likewise
-	URL    string    `json:"url"`    // of the newest
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+	// Cluster is the id of the cluster that their lines make, as package unknown has it, and
+	// Text what they have in common, with masks for what differs; Line is that of the newest.
+	// "": no log was read, or it has no such line.
+	Cluster string    `json:"cluster,omitzero"`
+	Text    string    `json:"text,omitzero"`
+	Line    string    `json:"line,omitzero"`
+	Count   int       `json:"count"`
+	Jobs    []string  `json:"jobs"` // some of their names
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Passed  int       `json:"passed"` // of those that were really retried
+	Failed  int       `json:"failed"` // likewise
+	URL     string    `json:"url"`    // of the newest
 }
 
 // UnknownField is a field that rules read and that a backtest has no certain value of.

@@ -399,7 +399,7 @@ func (p backtestPrinter) uncaught(b *strings.Builder, r backtestResult, named bo
 	if named {
 		head += " in " + printable(r.File)
 	}
-	l := listing{head: []any{"failures", "class", "passed when run again", "jobs", "line in the log"}}
+	l := listing{head: []any{"failures", "class", "passed when run again", "jobs", "cluster", "what the logs say"}}
 	groups := r.Uncaught.Groups
 	shown := groups[:min(len(groups), maxRowsShown)]
 	for _, g := range shown {
@@ -412,8 +412,8 @@ func (p backtestPrinter) uncaught(b *strings.Builder, r backtestResult, named bo
 			class += " (" + g.Reason + ")"
 		}
 		l.rows = append(l.rows, row{
-			cells:     []any{strconv.Itoa(g.Count), class, passed, jobs, g.Line},
-			paragraph: []string{p.bold(strconv.Itoa(g.Count) + " " + class), labelled(l.head[2], passed), labelled(l.head[3], jobs), labelled(l.head[4], g.Line)},
+			cells:     []any{strconv.Itoa(g.Count), class, passed, jobs, g.Cluster, g.Text},
+			paragraph: []string{p.bold(strconv.Itoa(g.Count) + " " + class), labelled(l.head[2], passed), labelled(l.head[3], jobs), labelled(l.head[4], g.Cluster), labelled(l.head[5], g.Text)},
 		})
 	}
 	fmt.Fprintf(b, "\n%s\n%s\n", p.bold(head), l.render(p.width))
