@@ -1,6 +1,10 @@
 package backtest
 
-import "time"
+import (
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
 
 // Report is what rules would have done in a span of time, and whether retries helped.
 type Report struct {
@@ -133,4 +137,12 @@ type Try struct {
 	Passed        bool      `json:"passed"`
 	At            time.Time `json:"at"`    // the end of the new run
 	Rules         []string  `json:"rules"` // that request the retry
+}
+
+// Past returns the try as a server adds it to what it knows of retries.
+func (t Try) Past() event.PastTry {
+	return event.PastTry{
+		Project: t.Project, ProjectID: t.ProjectID, PipelineID: t.PipelineID, Job: t.Job, NewID: t.NewID, Class: t.Class, Reason: t.Reason,
+		Delay: t.Delay, FailedSeconds: t.FailedSeconds, Seconds: t.Seconds, Passed: t.Passed, At: t.At,
+	}
 }

@@ -51,11 +51,16 @@ func (s statistics) judge(of label, key string, rate float64, now time.Time) Ver
 	return v
 }
 
-// learn adds a try of a label, whose rule wants a rate of them to pass (0: any). It returns
-// the label's leaf and, of a rule, whether its retries have turned.
-func (s *statistics) learn(of label, passed bool, rate float64, now time.Time) (own leaf, turned bool) {
-	l := s.project.add(of, passed, now, memory(rate))
-	s.class.add(label{Rule: of.Rule, Class: of.Class}, passed, now, 0)
+// learn adds a try of a label that ended at a time, whose rule wants a rate of them to pass
+// (0: any). It returns the label's leaf and, of a rule, whether its retries have turned.
+func (s *statistics) learn(of label, passed bool, rate float64, at, now time.Time) (own leaf, turned bool) {
+	one := counts{Failed: 1, At: at}
+	if passed {
+		one = counts{Passed: 1, At: at}
+	}
+	one = one.at(now)
+	l := s.project.add(of, one, now, memory(rate))
+	s.class.add(label{Rule: of.Rule, Class: of.Class}, one, now, 0)
 	if of.Rule != "" {
 		low := s.estimate(of, now).low(rate, l.Low)
 		turned, l.Low = low != l.Low, low

@@ -35,22 +35,23 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Reads the past jobs of projects from GitLab, rebuilds the events of those that ended, and evaluates the rules on them with\n" +
 			"the clock of each. It prints for each rule what it would have done and how often such a job passed when somebody really\n" +
 			"ran it again, the failures that no rule acts on, and what retries would have saved and wasted. No webhook and no server\n" +
-			"is needed, and nothing is changed.\n\n" +
+			"is needed, and nothing is changed; with --seed, only a server at --admin-url is told what became of each such run.\n\n" +
 			"What was read is kept in --cache, readable by you alone, with secrets in logs masked: Ctrl-C stops it, and the same\n" +
 			"command continues where it was stopped; a second backtest reads only what is new.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or a project could not be read; 2 for a wrong command line.",
 		Flags: append(reworded(map[string]string{
 			"gitlab-token": secretUsage("gitlab-token", "GitLab access `TOKEN` with the scope read_api"),
 			"store":        secretUsage("store", "the `URL` of a Redis (redis://, ...) whose replicas share --gitlab-rate with this command"),
-		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")),
+		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")), append(adminFlags(),
 			&cli.StringSliceFlag{Name: "project", Usage: "`PROJECT`, glob or group whose jobs are read (repeatable)"},
 			&cli.StringFlag{Name: "since", Value: "7d", Usage: "jobs that ended since `WHEN`: so long ago, like 24h or 7d, or a time, like 2026-11-24T00:00:00Z"},
 			&cli.StringFlag{Name: "until", Usage: "jobs that ended until `WHEN`, likewise; default: now"},
 			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of what was read of GitLab; default: pipesteward/backtest in the user's cache directory"},
 			&cli.StringFlag{Name: "compare", Usage: "another rule `FILE`, or directory of *.yaml, to compare with"},
+			&cli.BoolFlag{Name: "seed", Usage: "add what became of runs that were run again to what a running server knows of retries, each once"},
 			&cli.BoolFlag{Name: "no-logs", Usage: "read no job logs: rules that need them can't be evaluated then"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with each failed job that was really run again"},
-		),
+		)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			o, log, err := commandSettings(c, stderr, "gitlab-token")
 			if err != nil {
@@ -59,6 +60,9 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 			b, err := backtestOptions(c, time.Now())
 			if err != nil {
 				return err
+			}
+			if c.Bool("seed") {
+				b.seed = func(instance string, tries []backtest.Try) error { return seed(ctx, c, instance, tries, stderr) }
 			}
 			return runBacktest(ctx, o, b, log, stdout, stderr)
 		},
@@ -71,6 +75,7 @@ type backtestSettings struct {
 	cache        string
 	compare      string // "": with nothing
 	logs, json   bool
+	seed         func(instance string, tries []backtest.Try) error // nil: no server is told
 }
 
 // backtestOptions reads the flags that only this command has.
@@ -157,6 +162,9 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 		err = printJSON(stdout, backtestJSON(results, problems))
 	} else if err = newBacktestPrinter(stdout).print(stdout, results); err == nil {
 		err = printProblems(stdout, problems)
+	}
+	if err == nil && b.seed != nil {
+		err = b.seed(gl.Instance(), results[0].Tries)
 	}
 	if err == nil && len(problems) > 0 {
 		err = errReported
