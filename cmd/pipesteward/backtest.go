@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -21,7 +20,6 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
-	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -49,6 +47,7 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of what was read of GitLab; default: pipesteward/backtest in the user's cache directory"},
 			&cli.StringFlag{Name: "compare", Usage: "another rule `FILE`, or directory of *.yaml, to compare with"},
 			&cli.BoolFlag{Name: "seed", Usage: "add what became of runs that were run again to what a running server knows of retries, each once"},
+			&cli.IntFlag{Name: "passing-logs", Usage: "read also the logs of the newest `N` runs of each job that passed, for `pipesteward propose`"},
 			&cli.BoolFlag{Name: "no-logs", Usage: "read no job logs: rules that need them can't be evaluated then"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with each failed job that was really run again"},
 		)...),
@@ -75,12 +74,13 @@ type backtestSettings struct {
 	cache        string
 	compare      string // "": with nothing
 	logs, json   bool
+	passing      int                                               // how many logs of each job that passed are read
 	seed         func(instance string, tries []backtest.Try) error // nil: no server is told
 }
 
 // backtestOptions reads the flags that only this command has.
 func backtestOptions(c *cli.Command, now time.Time) (b backtestSettings, err error) {
-	b = backtestSettings{projects: c.StringSlice("project"), until: now, cache: c.String("cache"), compare: c.String("compare"), logs: !c.Bool("no-logs"), json: c.Bool("json")}
+	b = backtestSettings{projects: c.StringSlice("project"), until: now, compare: c.String("compare"), logs: !c.Bool("no-logs"), json: c.Bool("json"), passing: c.Int("passing-logs")}
 	var wrong []error
 	if len(b.projects) == 0 {
 		wrong = append(wrong, errors.New("--project: name at least one project, glob or group, such as --project platform/shop"))
@@ -98,20 +98,35 @@ func backtestOptions(c *cli.Command, now time.Time) (b backtestSettings, err err
 			wrong = append(wrong, err)
 		}
 	}
+	switch {
+	case b.passing < 0 || b.passing > maxPassingLogs:
+		wrong = append(wrong, fmt.Errorf("--passing-logs: give a number from 0 to %d, not %d", maxPassingLogs, b.passing))
+	case b.passing > 0 && !b.logs:
+		wrong = append(wrong, errors.New("--passing-logs and --no-logs: give one of them"))
+	}
 	if len(wrong) == 0 && !b.since.Before(b.until) {
 		wrong = append(wrong, fmt.Errorf("--since: %s is not before %s, where the time of the backtest ends", timeText(b.since), timeText(b.until)))
 	}
 	if len(wrong) > 0 {
 		return b, &usageError{errors.Join(wrong...)}
 	}
-	if b.cache == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			return b, fmt.Errorf("--cache: give a directory, since there is none for caches: %w", err)
-		}
-		b.cache = filepath.Join(dir, "pipesteward", "backtest")
+	b.cache, err = backtestCache(c)
+	return b, err
+}
+
+// maxPassingLogs is how many logs of each job that passed can be read.
+const maxPassingLogs = 100
+
+// backtestCache returns the directory of what backtests have read of GitLab.
+func backtestCache(c *cli.Command) (string, error) {
+	if dir := c.String("cache"); dir != "" {
+		return dir, nil
 	}
-	return b, nil
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("--cache: give a directory, since there is none for caches: %w", err)
+	}
+	return filepath.Join(dir, "pipesteward", "backtest"), nil
 }
 
 func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *slog.Logger, stdout, stderr io.Writer) (err error) {
@@ -149,7 +164,7 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 	cfg.Projects, problems, err = readProjects(ctx, gl, reader, b, show)
 	results := make([]backtestResult, len(sets))
 	if err == nil {
-		err = runRules(ctx, cfg, ruleFiles, sets, results)
+		err = runRules(ctx, cfg, ruleFiles, sets, results, func(past *backtest.Backtest) error { return past.ReadPassing(ctx, b.passing, reader) })
 	}
 	show.end()
 	switch {
@@ -197,8 +212,8 @@ func readProjects(ctx context.Context, gl *gitlab.Client, reader history.Reader,
 	return all, problems, nil
 }
 
-// runRules runs each set of rules over the projects.
-func runRules(ctx context.Context, cfg backtest.Config, files []string, sets []*rules.Rules, results []backtestResult) error {
+// runRules runs each set of rules over the projects, and then reads what else is wanted.
+func runRules(ctx context.Context, cfg backtest.Config, files []string, sets []*rules.Rules, results []backtestResult, then func(*backtest.Backtest) error) error {
 	past, err := backtest.New(cfg)
 	if err != nil {
 		return err
@@ -210,7 +225,7 @@ func runRules(ctx context.Context, cfg backtest.Config, files []string, sets []*
 		}
 		results[i] = backtestResult{files[i], report}
 	}
-	return nil
+	return then(past)
 }
 
 // backtestResult is the report about the rules of a file.
@@ -231,65 +246,6 @@ func backtestJSON(results []backtestResult, problems []event.SweepProblem) any {
 		out.Compare = &results[1]
 	}
 	return out
-}
-
-// backtestProgress shows how far a backtest is. Its methods may be called by several
-// goroutines.
-type backtestProgress struct {
-	mu     sync.Mutex
-	stderr io.Writer
-	what   string
-	count  *progress.Count // nil: nothing is shown
-}
-
-func newBacktestProgress(stderr io.Writer) *backtestProgress {
-	return &backtestProgress{stderr: stderr}
-}
-
-// read shows that the jobs of a project are read back to a time.
-func (p *backtestProgress) read(project string, from, back time.Time) {
-	hours := func(until time.Time) int { return max(0, int(time.Since(until)/time.Hour)) }
-	p.done("hours of", min(hours(back), hours(from)), hours(from), project)
-}
-
-// evaluated shows that rules were evaluated on events, or that logs were read.
-func (p *backtestProgress) evaluated(what string, done, of int) {
-	if what == "events" {
-		p.done("rules over", done, of, what)
-		return
-	}
-	p.done("logs of", done, of, "failures")
-}
-
-func (p *backtestProgress) done(what string, done, of int, name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.what != what {
-		if p.count != nil {
-			p.count.End()
-		}
-		p.what, p.count = what, progress.NewCount(p.stderr, wrap.Columns(p.stderr), what)
-	}
-	p.count.Done(done, of, name)
-}
-
-func (p *backtestProgress) say(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if line = printable(line); p.count != nil {
-		p.count.Say(line)
-		return
-	}
-	fmt.Fprintln(p.stderr, line)
-}
-
-func (p *backtestProgress) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.count != nil {
-		p.count.End()
-		p.count = nil
-	}
 }
 
 // backtestPrinter prints reports for people.
