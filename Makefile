@@ -53,7 +53,7 @@ soak: export TMPDIR := $(or $(TMPDIR),/tmp)
 soak: redis ## the tests that take minutes: kill the program at every step, and replicas and Redis while 20,000 deliveries come
 	go test -run 'Killed|DeferredIsToldOnce' -timeout 30m ./actions ./actions/breaker ./actions/sweep -args -kill-each 1
 	go test -run 'Killed|StormOfFailures|SlackFailsInEveryWay' -timeout 30m ./actions/notify -args -kill-each 1 -full-burst
-	go test -run '^TestSlackFaults$$' -v -timeout 30m ./cmd/pipesteward -args -slack.rounds 10
+	go test -run '^TestSlackFaults$$' -v -timeout 30m ./cmd/pipesteward -args -slack.pipelines 200
 	go test -run '^TestCutShort$$' -timeout 30m ./actions/catchup -args -kill-each 1
 	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m

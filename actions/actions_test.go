@@ -697,6 +697,15 @@ func TestEventThatKillsIsBuried(t *testing.T) {
 	if n := h.GitLab.Count("POST", ""); n != 0 {
 		t.Errorf("%d calls", n)
 	}
+	if err := h.DB.Requeue(t.Context(), dead[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	h.Start(actionstest.NewFuse(5))
+	h.Work()
+	h.Clock.Advance(2 * time.Minute)
+	h.Start(actionstest.NewFuse(-1))
+	h.WorkOff()
+	h.WantOnce("requeued, after one more kill")
 
 	other := actionstest.New(t, strings.Replace(actionstest.RetryRules, "if: ", "if: not superseded() and ", 1))
 	other.GitLab.Fail(gitlabtest.Fault{Times: 40, Status: 409})

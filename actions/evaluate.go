@@ -47,6 +47,10 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) er
 			kills++
 		}
 		if kills >= maxKills {
+			// A person who requeues it has it tried as often again.
+			if err := errors.Join(l.Keep(eventRecord{Record: rec.Record}), l.Extend(ctx)); err != nil {
+				return err
+			}
 			return &worker.DeadError{Reason: fmt.Sprintf("its processing was cut short %d times in a row: by a crash or a kill, such as for want of memory", maxKills)}
 		}
 		rec.Begun++

@@ -111,7 +111,7 @@ func (f asOf) MergeRequestDetails(_ context.Context, e event.Event) (event.Merge
 
 // Tests implements expression.Facts.
 func (f asOf) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
-	return nil, &unknownError{"tests()", "GitLab tells the failed tests of the last runs only"}
+	return nil, &unknownError{"tests()", "GitLab counts how often tests failed as of now"}
 }
 
 // Superseded implements expression.Facts.

@@ -88,3 +88,43 @@ func TestOnDefaultAsOfTheEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestOnDefault: on_default() is as it was when the event happened.
+func TestOnDefault(t *testing.T) {
+	t.Parallel()
+	const rules = `
+version: 1
+rules:
+  - {name: red, on: job, if: 'job.status == "failed" and on_default().failed and on_default().failure_reason == "script_failure"', notify: [{channel: ci}]}
+  - {name: green, on: job, if: 'job.status == "failed" and on_default().status == "success"', notify: [{channel: ci}]}
+  - {name: line, on: job, if: 'job.status == "failed" and on_default().since_sha startsWith "0" and on_default().since < now() - duration("100m")', notify: [{channel: ci}]}
+  - {name: reports, on: job, if: 'job.status == "failed" and len(tests()) > 0', notify: [{channel: ci}]}
+`
+	p := newPast(t)
+	branch := func(after time.Duration) {
+		of := p.pipeline(after, func(p *history.Pipeline) { p.Ref = "feature" })
+		p.run(of, "lint", "failed", "script_failure", after, time.Minute)
+	}
+	main := func(after time.Duration, status string) {
+		of := p.pipeline(after, func(p *history.Pipeline) { p.Status = status })
+		p.run(of, "lint", status, "script_failure", after, time.Minute)
+	}
+	branch(30 * time.Minute)                    // nothing is known
+	main(time.Hour, "success")                  // of the default branch: likewise
+	branch(2 * time.Hour)                       // green
+	main(3*time.Hour, "failed")                 // its own pipeline does not count: green
+	branch(3*time.Hour + time.Second)           // ends after that: red
+	main(4*time.Hour, "failed")                 // red
+	branch(5 * time.Hour)                       // red, for more than 100 minutes
+	main(5*time.Hour+30*time.Second, "success") // ends after the one before
+	branch(6 * time.Hour)                       // green
+	r := p.must(rules)
+	for name, want := range map[string]int{"red": 3, "green": 3, "line": 1} {
+		if got := rule(r, name); got.Fired != want || got.Unknown["on_default() is not known in a backtest: it needs a pipeline that began before the jobs that were read"] != 1 {
+			t.Errorf("%s fired %d times, want %d: %v %v", name, got.Fired, want, got.Unknown, got.Errors)
+		}
+	}
+	if n := rule(r, "reports").Unknown["tests() is not known in a backtest: GitLab counts how often tests failed as of now"]; n != 7 {
+		t.Errorf("tests() is unknown %d times, want 7", n)
+	}
+}

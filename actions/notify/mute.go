@@ -3,6 +3,7 @@ package notify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 // A mute keeps from being sent what would be sent while it is in force. What waits for the end
 // of quiet hours, for a digest or for the end of its pipeline is muted if a mute is in force
 // when the wait is over.
+//
+// An outcome that is muted is shown in the message of its pipeline, if there is one that can be
+// edited, so that the message is true; it is no reply there, and begins no message.
 //
 // What is muted is not sent later, but for the turns of states, so that nobody keeps a wrong
 // picture of one:
@@ -74,6 +78,31 @@ func (n *Notifier) endedMuted(rec NoticeRecord, mute string) *event.Notification
 	ended := n.endedAs(rec, event.NotificationMuted, "")
 	ended.Muted = mute
 	return ended
+}
+
+// showMuted has the message that a muted notice belongs to show its outcome, if the address has
+// that message and the receiver can edit it: nobody is notified of that. Direct messages are
+// left as they are. It returns an error while a later call can succeed; the notice stays muted.
+func (n *Notifier) showMuted(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	receiver, can := n.Receivers(rec.Notice.Receiver).(Editor)
+	if !can || rec.Announcement != "" || rec.Notice.Channel == event.ChannelAuthor {
+		return nil
+	}
+	if _, begun, err := receiver.Message(ctx, rec.Outcome, rec.Notice); err != nil || !begun {
+		return err
+	}
+	if !l.EnterSlowLane() {
+		return errBusy
+	}
+	err := n.call(ctx, rec.Notice.Address, func() error { return receiver.Edit(ctx, rec.Outcome, rec.Notice) })
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if _, blocked := errors.AsType[*blockedError](err); !blocked && event.Transient(err) && n.Now().Sub(rec.At) < patience {
+		return err
+	}
+	n.Log.Info("a message does not show a muted outcome", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
+	return nil
 }
 
 // unseen returns what came of the notice of a state's turn that a mute keeps from being sent

@@ -3,6 +3,7 @@ package notify_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
@@ -83,6 +85,47 @@ rules: [{name: red, on: pipeline, notify: [{state: pipeline.status == "failed", 
 			}
 		}
 		if got := strings.Join(results, " "); got != "sent sent muted muted" {
+			h.Errorf("%s: the journal has %s", when, got)
+		}
+	})
+}
+
+// TestKilledWhileAPipelineIsMuted: the message of a pipeline shows what came of its jobs while it
+// was muted, also if the mute ends before Slack takes the edit; nobody is notified of it, and no
+// message begins.
+func TestKilledWhileAPipelineIsMuted(t *testing.T) {
+	t.Parallel()
+	actionstest.KilledTwice(t, func(h *actionstest.Harness) {
+		seen := h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
+		h.End("rspec", "failed", "script_failure")
+		h.End("lint", "failed", "script_failure")
+		h.Deliver(h.GitLab.JobHookBody(h.GitLab.Latest(seen.ID, "rspec").ID))
+		h.Work()
+		h.Clock.Advance(10 * time.Second)
+		if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ci", By: "ann", Until: h.Now().Add(time.Minute)}, false); err != nil {
+			h.Fatal(err)
+		}
+		h.Slack.Fail(slacktest.Fault{Method: "chat.update", Status: http.StatusTooManyRequests, RetryAfter: 2 * time.Minute, Times: 1})
+		h.Deliver(h.GitLab.JobHookBody(h.GitLab.Latest(seen.ID, "lint").ID))
+		unseen := h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "unit"})
+		h.End("unit", "failed", "script_failure")
+		h.Deliver(h.GitLab.JobHookBody(h.GitLab.Latest(unseen.ID, "unit").ID))
+	}, `
+version: 1
+defaults: {channel: "#ci"}
+rules: [{name: tell, on: job, notify: [{text: "{{ job.name }} {{ job.status }}"}]}]
+`, func(h *actionstest.Harness, when string) {
+		messages := h.Slack.Messages("ci")
+		if len(messages) != 1 || !strings.Contains(messages[0].Plain(), "rspec failed") || !strings.Contains(messages[0].Plain(), "lint failed") {
+			h.Errorf("%s: Slack has %+v, want one message with rspec and lint", when, messages)
+		}
+		var results []string
+		for _, o := range h.Outcomes() {
+			for _, n := range o.Notifications {
+				results = append(results, n.Result)
+			}
+		}
+		if got := strings.Join(results, " "); got != "sent muted muted" {
 			h.Errorf("%s: the journal has %s", when, got)
 		}
 	})

@@ -73,6 +73,11 @@ func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec Notice
 			return err
 		}
 	}
+	if rec.Ended.Result == event.NotificationMuted {
+		if err := n.showMuted(ctx, l, rec); err != nil {
+			return err
+		}
+	}
 	return n.unblock(ctx, l.ID(), rec, func(c store.Changes) error {
 		c.Values = append(c.Values, rec.notSeen()...)
 		if !rec.journalled() {
@@ -199,7 +204,7 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	receiver := n.Receivers(rec.Notice.Receiver)
 	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
-		err = n.call(ctx, rec.Notice.Address, func() error {
+		err = n.call(ctx, rec.Notice.Address, n.counted(ctx, rec.Notice.Receiver, func() error {
 			switch {
 			case rec.Question != nil:
 				return rec.ask(ctx, receiver)
@@ -207,7 +212,7 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 				return receiver.Announce(ctx, rec.Announcement, rec.Notice.Channel, rec.Notice.Text)
 			}
 			return receiver.Notify(ctx, rec.Outcome, rec.Notice)
-		})
+		}))
 	}
 	_, blocked := errors.AsType[*blockedError](err)
 	switch {

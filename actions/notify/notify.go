@@ -99,6 +99,14 @@ type Ender interface {
 	AtEnd() bool
 }
 
+// Editor is a Messenger that edits its messages.
+type Editor interface {
+	Messenger
+	// Edit has the message that an outcome belongs to show it, if the address has that message,
+	// and notifies nobody. A repetition changes nothing.
+	Edit(ctx context.Context, o event.Outcome, n event.Notice) error
+}
+
 // Escaper is a Receiver whose texts are not in Slack's mrkdwn.
 type Escaper interface {
 	// Escape makes a value safe to stand in the text of a notice in a channel.
@@ -218,8 +226,7 @@ func (n *Notifier) Reconnect(receiver string) {
 }
 
 // call calls the receiver of an address unless a circuit breaker is open or as many calls
-// are in progress as may be, and counts the result. An error that a person can mend is a
-// *blockedError.
+// are in progress as may be. An error that a person can mend is a *blockedError.
 func (n *Notifier) call(ctx context.Context, to event.Address, send func() error) error {
 	receiver, l := to.Receiver, n.line(to.Receiver)
 	select {
@@ -255,19 +262,29 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 	case closed:
 		n.Log.Info("a receiver can be used again: the notifications that waited are sent", "receiver", receiver)
 	}
-	result := "sent"
-	switch {
-	case err == nil:
-	case event.Transient(err), circuit.Mendable(err):
-		result = "deferred"
-	default:
-		result = "failed"
-	}
-	n.Metrics.Notification(receiver, result)
 	if circuit.Mendable(err) {
 		return &blockedError{err, circuit.FirstProbe}
 	}
 	return err
+}
+
+// counted returns a function that sends a notification, and counts the result.
+func (n *Notifier) counted(ctx context.Context, receiver string, send func() error) func() error {
+	return func() error {
+		err := send()
+		result := "sent"
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case err == nil:
+		case event.Transient(err), circuit.Mendable(err):
+			result = "deferred"
+		default:
+			result = "failed"
+		}
+		n.Metrics.Notification(receiver, result)
+		return err
+	}
 }
 
 // errBusy is the error of what waits for capacity.
@@ -299,7 +316,7 @@ func (n *Notifier) AnnounceOf(ctx context.Context, key string, of event.Project,
 		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted.Scope())...)
 		return nil
 	}
-	err = n.call(ctx, to, func() error { return receiver.Announce(ctx, key, to.Channel, notice.Text) })
+	err = n.call(ctx, to, n.counted(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, notice.Text) }))
 	if _, blocked := errors.AsType[*blockedError](err); blocked {
 		return n.queueAnnouncement(ctx, rec)
 	}

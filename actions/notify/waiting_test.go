@@ -116,7 +116,7 @@ func TestKilledWhileANoticeBeginsToWait(t *testing.T) {
 	await.Long(t, "a hundred notices are sent for each step at which the program dies")
 	t.Parallel()
 	const all = 100
-	for steps := 1; ; steps++ {
+	for steps := 1; ; steps += *actionstest.KillEach {
 		fuse := actionstest.NewFuse(steps)
 		h := actionstest.New(t, notifyRules)
 		h.Start(fuse)

@@ -28,3 +28,12 @@ func (n *Notifier) Message(ctx context.Context, o event.Outcome, notice event.No
 	}
 	return id, m.TS != "" || m.Posting != nil, nil
 }
+
+// Edit shows an outcome in the message that it belongs to, if the channel has that, as
+// [Notifier.Notify] does, but without a reply: Slack notifies nobody of an edit. The channel
+// must not be [event.ChannelAuthor].
+//
+// The error is an [*Error], which says whether to try again.
+func (n *Notifier) Edit(ctx context.Context, o event.Outcome, notice event.Notice) error {
+	return n.turn(ctx, notice.Channel, cmp.Or(notice.Subject, subject(o)), func(w *turn) error { return w.showOnly(ctx, o, notice) })
+}

@@ -12,46 +12,78 @@ import (
 
 // notify takes the steps that the package's comment draws.
 func (w *turn) notify(ctx context.Context, o event.Outcome, what event.Notice) error {
-	id := o.ID + ":" + o.Result
+	id := postID(o)
 	m, err := w.begin(ctx, id)
 	if err != nil || m.has(id) {
 		return err
 	}
-	if err := w.await(ctx); err != nil {
+	n, root, err := w.show(ctx, m, o, what)
+	if err != nil {
 		return err
+	}
+	b := n.reply()
+	if m.TS == "" {
+		b = root
+	}
+	b.mention(w.mentions(ctx, o, what.Mention))
+	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}
+	return w.post(ctx, m, b)
+}
+
+// show renders an outcome and the message with it, and edits that. If somebody has deleted the
+// message, m has it no more.
+func (w *turn) show(ctx context.Context, m *record, o event.Outcome, what event.Notice) (n notice, root body, err error) {
+	if err := w.await(ctx); err != nil {
+		return notice{}, body{}, err
 	}
 	if !o.At.Before(m.At) {
 		m.At, m.Status = o.At, cmp.Or(o.Pipeline.Status, m.Status)
 	}
-	n, err := render(o, what, m)
-	if err != nil {
-		return &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
+	if n, err = render(o, what, m); err != nil {
+		return notice{}, body{}, &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}
 	lines, older := m.with(n.line)
 	buttons := make([]slackapi.Block, len(lines))
 	if w.buttons {
 		buttons = rows(lines, w.channel, what.Language)
 	}
-	if m.TS != "" {
-		err := w.edit(ctx, m, n.root(lines, older, buttons))
-		e, failed := errors.AsType[*Error](err)
-		switch {
-		case failed && e.gone():
-			m.TS = "" // someone deleted it: post all of it as a new one
-		case failed && e.Code == "edit_window_closed":
-			// The workspace allows no late edits; the thread still has the outcome.
-		case failed:
-			return err
-		}
-	}
-	b := n.reply()
+	root = n.root(lines, older, buttons)
 	if m.TS == "" {
-		b = n.root(lines, older, buttons)
+		return n, root, nil
 	}
-	b.mention(w.mentions(ctx, o, what.Mention))
-	m.Posting = &posting{ID: id, Line: n.line, Since: w.now()}
-	return w.post(ctx, m, b)
+	err = w.edit(ctx, m, root)
+	e, failed := errors.AsType[*Error](err)
+	switch {
+	case failed && e.gone():
+		m.TS = "" // someone deleted it: post all of it as a new one
+	case failed && e.Code == "edit_window_closed":
+		// The workspace allows no late edits; the thread still has the outcome.
+	case failed:
+		return notice{}, body{}, err
+	}
+	return n, root, nil
 }
+
+// showOnly shows an outcome in the message, and adds no reply.
+func (w *turn) showOnly(ctx context.Context, o event.Outcome, what event.Notice) error {
+	id := postID(o)
+	m, err := w.begin(ctx, id)
+	if err != nil || m.has(id) || m.TS == "" {
+		return err
+	}
+	n, _, err := w.show(ctx, m, o, what)
+	if err != nil || m.TS == "" {
+		return err
+	}
+	m.Lines, m.Older = m.with(n.line)
+	if err := w.Renew(ctx); err != nil {
+		return err
+	}
+	return w.Save(ctx, m)
+}
+
+// postID identifies the post of an outcome.
+func postID(o event.Outcome) string { return o.ID + ":" + o.Result }
 
 // announce takes the same steps for a message that is never edited.
 func (w *turn) announce(ctx context.Context, id, text string) error {

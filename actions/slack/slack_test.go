@@ -855,6 +855,37 @@ func TestNotifyAfterTheMessageWasDeleted(t *testing.T) {
 	}
 }
 
+// TestEditBeginsNoMessageAndAddsNoReply: an edit is seen in the message and in all its later
+// edits, and a message that does not exist stays so.
+func TestEditBeginsNoMessageAndAddsNoReply(t *testing.T) {
+	w := newFixture(t)
+	edit := func(job, result, text string) {
+		t.Helper()
+		for range 2 {
+			if err := w.notifier.Edit(t.Context(), outcome(job, result), to("#ci", text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	edit("unit", event.ResultDone, "unseen")
+	wantShown(t, w, "#ci", "")
+	notify(t, w, outcome("unit", event.ResultDone), "first")
+	edit("unit", event.ResultGaveUp, "second")
+	edit("lint", event.ResultDone, "third")
+	wantShown(t, w, "#ci", strings.Replace(top, "running", "running · gave up", 1)+"🚨 second"+facts+"\n🔁 third"+facts+"\n")
+	notify(t, w, outcome("unit", event.ResultRecovered), "fourth")
+	if m := w.Messages("#ci"); len(m) != 2 || !strings.Contains(m[0].Plain(), "fourth") || !strings.Contains(m[0].Plain(), "third") {
+		t.Errorf("#ci has %+v, want a message with the third and the fourth, and a reply", m)
+	}
+	root := w.Messages("#ci")[0]
+	w.Delete(root.ID, root.TS)
+	posts := len(w.Posts())
+	edit("e2e", event.ResultDone, "fifth")
+	if len(w.Posts()) != posts {
+		t.Errorf("the edit of a message that was deleted posted %+v", w.Posts()[posts:])
+	}
+}
+
 func TestNotifyWhenEditingIsOver(t *testing.T) {
 	w := newFixture(t)
 	notify(t, w, outcome("unit", event.ResultDone), "first")

@@ -48,9 +48,19 @@ func TestMuteOverReplicas(t *testing.T) {
 	second.wants([]string{"why", env.page(job), "--all"}, "did not notify #ci in Slack: muted (channel:ci) by ann: noise")
 	second.wants([]string{"unmute", "--channel", "ci"}, "nothing is muted")
 	first.refuses([]string{"unmute"}, "`pipesteward status` lists those that are")
-	second.post(env.gitlab.JobHookBody(env.stuckJob().ID))
+	job = env.stuckJob()
+	second.post(env.gitlab.JobHookBody(job.ID))
 	first.workedOff()
 	if posts := env.slack.Posts(); len(posts) != 1 {
 		t.Errorf("posted after the mute: %+v, want one message", posts)
+	}
+	first.wants([]string{"mute", "--channel", "ci", "--by", "ann"}, "muted (channel:ci) by ann")
+	again := env.gitlab.Latest(job.PipelineID, job.Name)
+	env.gitlab.Run(again.ID)
+	env.gitlab.Finish(again.ID, "success", "")
+	second.post(env.gitlab.JobHookBody(again.ID))
+	first.workedOff()
+	if messages := env.slack.Messages("ci"); len(messages) != 1 || !strings.Contains(messages[0].Plain(), "recovered") {
+		t.Errorf("#ci has %+v, want its one message which says that rspec recovered while it was muted", messages)
 	}
 }
