@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,6 +22,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -52,6 +54,11 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with each failed job that was really run again"},
 		)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Bool("seed") {
+				if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &admin.Status{}); err != nil { // before GitLab is read
+					return err
+				}
+			}
 			o, log, err := commandSettings(c, stderr, "gitlab-token")
 			if err != nil {
 				return err
