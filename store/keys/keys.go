@@ -239,11 +239,15 @@ func Follow(outcome string) string { return "follow:" + outcome }
 func Try(instance string, job int64) string { return fmt.Sprintf("try:%s:%d", instance, job) }
 
 // CountedTry is the key that is set once a try is counted.
-func CountedTry(instance string, job int64) string { return fmt.Sprintf("counted-try:%s:%d", instance, job) }
+func CountedTry(instance string, job int64) string {
+	return fmt.Sprintf("counted-try:%s:%d", instance, job)
+}
 
 // PassRateTurn is the id of the record of the message that the retries of a job are skipped
 // from now on, or made again, by the job that showed it.
-func PassRateTurn(instance string, job int64) string { return fmt.Sprintf("pass-rate:%s:%d", instance, job) }
+func PassRateTurn(instance string, job int64) string {
+	return fmt.Sprintf("pass-rate:%s:%d", instance, job)
+}
 
 // FailedRun is the key of the last failed run of a job in a pipeline; name is a hash of the
 // job's.
