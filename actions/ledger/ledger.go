@@ -170,7 +170,7 @@ func (l *Ledger) HandleTry(ctx context.Context, lease *worker.Lease, t Try) erro
 	if !l.Rules().Learns() {
 		return lease.Done(ctx)
 	}
-	if counted, err := l.known(ctx, t, keys.CountedTry); err != nil || counted {
+	if counted, err := l.known(ctx, t, keys.Counted); err != nil || counted {
 		if err == nil {
 			err = lease.Done(ctx)
 		}
@@ -228,7 +228,7 @@ func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, err error) {
 		c.Values = append(c.Values, store.Value{Key: v.key, Value: body, TTL: remembered})
 		c.Expect = append(c.Expect, store.Expected{Key: v.key, Value: v.read})
 	}
-	c.Values = append(c.Values, store.Value{Key: keys.CountedTry(t.Meta.Instance, t.Job.ID), Value: []byte("1"), TTL: remembered})
+	c.Values = append(c.Values, store.Value{Key: keys.Counted(t.Meta.Instance, t.Job.ID), Value: []byte("1"), TTL: remembered})
 	return c, nil
 }
 

@@ -23,7 +23,7 @@ func (l *Ledger) Seed(ctx context.Context, instance string, found []event.PastTr
 			s.LeftOut++
 			continue
 		}
-		known, err := l.known(ctx, t, keys.CountedTry, keys.Retried)
+		known, err := l.known(ctx, t, keys.Counted, keys.Retried)
 		if err != nil {
 			return s, err
 		}
