@@ -46,7 +46,7 @@ func (s *simulated) fail(passes float64) (skipped bool) {
 		s.probes++
 	}
 	s.tries++
-	s.learn(s.label, s.random.Float64() < passes, 0.2, s.now)
+	s.learn(s.label, s.random.Float64() < passes, 0.2, s.now, s.now)
 	return false
 }
 

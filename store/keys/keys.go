@@ -103,6 +103,7 @@ var Families = []Family{
 	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
+	{Value, "counted:<instance>:<job>", "actions/ledger", "30d", "set once a retried run is counted"},
 	{Value, "failed-run:<instance>:<pipeline>:<name>", "actions/ledger", "7d", "the last failed run of a job, by a hash of its name"},
 	{Value, "tries:class:<class>", "actions/ledger", "30d", "how many retries after failures of a class passed, by rule"},
 	{Value, "tries:project:<instance>:<project>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job"},
@@ -245,8 +246,10 @@ func Follow(outcome string) string { return "follow:" + outcome }
 // Try is the id of the record of a retried run that has ended, by its job.
 func Try(instance string, job int64) string { return fmt.Sprintf("try:%s:%d", instance, job) }
 
-// PassRateTurn is the id of the record of the message that the retries of a job are skipped
-// from now on, or made again, by the job that showed it.
+// Counted is the key that is set once a try is counted.
+func Counted(instance string, job int64) string { return fmt.Sprintf("counted:%s:%d", instance, job) }
+
+// PassRateTurn is the id of the message that a job's retries are worth it or not any more, by its try.
 func PassRateTurn(instance string, job int64) string {
 	return fmt.Sprintf("pass-rate:%s:%d", instance, job)
 }
