@@ -58,19 +58,21 @@ func reasons(log string) []string {
 	}
 	var lines []string
 	skip := false
-	for line := range strings.Lines(strings.Join(joblog.Ending(log), "")) {
-		line = strings.TrimRight(line, "\r\n")
-		starts := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
-		switch {
-		case starts("Uploading artifacts for failed job"), starts("Saving cache for failed job"):
-			skip = true
-		case starts("Uploading artifacts for successful job"), starts("Saving cache for successful job"), slices.ContainsFunc(noScript, starts):
-			lines, skip = nil, false
-		case starts("Cleaning up project directory"), starts(jobFailed):
-			skip = false
-		}
-		if !skip {
-			lines = append(lines, line)
+	for _, part := range joblog.Ending(log) {
+		for line := range strings.Lines(part) {
+			line = strings.TrimRight(line, "\r\n")
+			starts := func(prefix string) bool { return strings.HasPrefix(line, prefix) }
+			switch {
+			case starts("Uploading artifacts for failed job"), starts("Saving cache for failed job"):
+				skip = true
+			case starts("Uploading artifacts for successful job"), starts("Saving cache for successful job"), slices.ContainsFunc(noScript, starts):
+				lines, skip = nil, false
+			case starts("Cleaning up project directory"), starts(jobFailed):
+				skip = false
+			}
+			if !skip {
+				lines = append(lines, line)
+			}
 		}
 	}
 	return lines
