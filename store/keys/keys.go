@@ -1,6 +1,6 @@
 // Package keys has all keys and record ids of the store: one function for each
 // family. Families of the same use have no key in common. The table in
-// deploy/README.md is generated from Families.
+// deploy/README.md is generated from Families. All families stand in one file, however long.
 package keys
 
 import (
