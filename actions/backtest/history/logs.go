@@ -9,15 +9,17 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
-// Log returns the end of a job's log, cleaned and with secrets masked as in excerpts; "" if
-// the job has none any more. It may be called by several goroutines.
-func (r Reader) Log(ctx context.Context, project, job int64) (string, error) {
+// Log returns the end of the log of a job that ended at a time, cleaned and with secrets masked
+// as in excerpts; "" if the job has none, or none any more, which is kept only if it ended long
+// ago. It may be called by several goroutines.
+func (r Reader) Log(ctx context.Context, project, job int64, ended time.Time) (string, error) {
 	dir, err := r.dirOf(project)
 	if err != nil {
 		return "", err
@@ -36,6 +38,9 @@ func (r Reader) Log(ctx context.Context, project, job int64) (string, error) {
 		return "", err
 	}
 	text = redact.Secrets(joblog.Clean(log.Text))
+	if text == "" && r.Now().Sub(ended) < youngFor {
+		return "", nil
+	}
 	first, err := json.Marshal(header{
 		Format: format, Version: version, Instance: r.GitLab.Instance(), Project: project, ReadAt: r.Now().UTC(),
 		Job: job, Window: r.Window, Bytes: len(text),
