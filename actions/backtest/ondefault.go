@@ -20,13 +20,17 @@ func (f asOf) OnDefault(ctx context.Context, e event.Event) (event.OnDefault, er
 	if err != nil {
 		return event.OnDefault{}, err
 	}
-	others := slices.ContainsFunc(all, func(p gitlab.UpdatedPipeline) bool {
-		return p.ID != e.Pipeline.ID && (e.Pipeline.Ref != branch || p.ID < e.Pipeline.ID)
-	})
-	if !others && branch != "" {
-		return event.OnDefault{}, &unknownError{"on_default()", "no pipeline of the default branch is known that had ended"}
+	known := 0
+	for _, p := range all {
+		if ondefault.Counts(p.Pipeline) && p.ID != e.Pipeline.ID && (e.Pipeline.Ref != branch || p.ID < e.Pipeline.ID) {
+			known++
+		}
 	}
-	return ondefault.New(func() time.Time { return e.Meta.ReceivedAt }).Of(ctx, at, e)
+	result, err := ondefault.New(func() time.Time { return e.Meta.ReceivedAt }).Of(ctx, at, e)
+	if err == nil && result.Status == "" && known < ondefault.MaxPipelines && branch != "" {
+		return event.OnDefault{}, &unknownError{"on_default()", "no pipeline of the default branch is known that had ended and has the job"}
+	}
+	return result, err
 }
 
 // Tests implements expression.Facts.
@@ -71,11 +75,6 @@ func (p *past) finishedBy(at time.Time) (last moment) {
 }
 
 // PipelineJobs implements ondefault.GitLab, without runs that were retried.
-func (t pipelinesAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bool, scope ...string) (jobs []gitlab.Job, err error) {
-	for _, job := range t.pipelines[pipeline].jobsAt(project, t.event.Meta.ReceivedAt, true) {
-		if len(scope) == 0 || slices.Contains(scope, job.Status) {
-			jobs = append(jobs, job)
-		}
-	}
-	return jobs, nil
+func (t pipelinesAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bool, _ ...string) ([]gitlab.Job, error) {
+	return t.pipelines[pipeline].jobsAt(project, t.event.Meta.ReceivedAt, true), nil
 }
