@@ -149,9 +149,9 @@ func (all leaves) sum(class string, now time.Time) counts {
 	return total
 }
 
-// add adds a try to the leaf of a label and returns that leaf, which then has a weight of
-// most at most; 0: any.
-func (all *leaves) add(to label, passed bool, now time.Time, most float64) *leaf {
+// add adds a try, as it counts now, to the leaf of a label and returns that leaf, which then has
+// a weight of most at most; 0: any.
+func (all *leaves) add(to label, try counts, now time.Time, most float64) *leaf {
 	if all.find(to) == nil {
 		*all = append(*all, leaf{label: to, counts: counts{At: now}})
 		all.fold(to, now)
@@ -161,12 +161,10 @@ func (all *leaves) add(to label, passed bool, now time.Time, most float64) *leaf
 	if most > 0 && l.weight() > most-1 {
 		l.scale((most - 1) / l.weight())
 	}
+	l.counts = l.plus(try)
 	result := resultFailed
-	if passed {
+	if try.Passed > 0 {
 		result = resultPassed
-		l.Passed++
-	} else {
-		l.Failed++
 	}
 	l.Recent += string(result)
 	l.Recent = l.Recent[max(0, len(l.Recent)-maxRecent):]

@@ -48,11 +48,11 @@ func TestFold(t *testing.T) {
 	t.Parallel()
 	var all leaves
 	for range 20 {
-		all.add(label{"r", "runner", "rspec"}, true, noon, 60)
+		all.add(label{"r", "runner", "rspec"}, counts{Passed: 1, At: noon}, noon, 60)
 	}
 	const tail = 1000
 	for n := range tail {
-		all.add(label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)}, false, noon, 60)
+		all.add(label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)}, counts{Failed: 1, At: noon}, noon, 60)
 		if len(all) > maxLeaves {
 			t.Fatalf("%d leaves", len(all))
 		}
@@ -68,7 +68,7 @@ func TestFold(t *testing.T) {
 		t.Errorf("in all %+v, want 20 passed and %d failed", sum, tail)
 	}
 	for n := range 2 * maxLeaves { // so that only leaves of other jobs are left to fold
-		all.add(label{"", fmt.Sprint("class ", n), ""}, false, noon.Add(time.Duration(n)*time.Second), 60)
+		all.add(label{"", fmt.Sprint("class ", n), ""}, counts{Failed: 1, At: noon}, noon.Add(time.Duration(n)*time.Second), 60)
 	}
 	if len(all) > maxLeaves {
 		t.Errorf("%d leaves", len(all))
@@ -81,7 +81,7 @@ func TestWeight(t *testing.T) {
 	of := label{"r", "runner", "rspec"}
 	var all leaves
 	for range 200 {
-		all.add(of, false, noon, 60)
+		all.add(of, counts{Failed: 1, At: noon}, noon, 60)
 	}
 	if got := all.of(of, noon).weight(); math.Abs(got-60) > 1e-9 {
 		t.Errorf("200 tries have the weight %v, want %d", got, 60)
@@ -103,7 +103,7 @@ func TestParents(t *testing.T) {
 	of := label{"r", "runner", "rspec"}
 	add := func(s *statistics, to label, tries int, passed bool) {
 		for range tries {
-			s.learn(to, passed, 0, noon)
+			s.learn(to, passed, 0, noon, noon)
 		}
 	}
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func TestParents(t *testing.T) {
 			var s statistics
 			c.known(&s)
 			for n := 1; n <= 100; n++ {
-				own, turned := s.learn(of, false, 0.2, noon)
+				own, turned := s.learn(of, false, 0.2, noon, noon)
 				if turned != (own.Low && n == c.tries) {
 					t.Errorf("after %d tries: low %t, turned %t", n, own.Low, turned)
 				}

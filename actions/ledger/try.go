@@ -33,6 +33,7 @@ const (
 	byPipesteward = "pipesteward" // because a rule says so
 	byPerson      = "person"      // by Pipesteward, because a person requested it in Slack
 	byOthers      = "others"      // GitLab's own `retry:`, a person in GitLab, a retry of the whole pipeline
+	byBacktest    = "backtest"    // others, before: a backtest found it
 )
 
 // Try is a retried run that has ended: the body of its record. The Event is that of its end.

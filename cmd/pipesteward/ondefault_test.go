@@ -66,18 +66,19 @@ func TestOnDefault(t *testing.T) {
 	}
 	p.workedOff()
 
-	lists, jobs := 0, 0
+	lists := 0
+	var jobs []string
 	for _, r := range env.gitlab.Requests() {
 		switch {
 		case r.Status != http.StatusOK:
 		case r.Query.Get("scope") == "finished":
 			lists++
 		case slices.ContainsFunc(onMain, func(p gitlabtest.Pipeline) bool { return strings.HasSuffix(r.Path, fmt.Sprintf("/%d/jobs", p.ID)) }):
-			jobs++
+			jobs = append(jobs, r.Path+"?"+r.Query.Encode())
 		}
 	}
-	if lists != 1 || jobs != 3 {
-		t.Errorf("%d lists of pipelines and %d of jobs were read, want 1 and 3: of each pipeline once, but not of the scan", lists, jobs)
+	if lists != 1 || len(jobs) != 3 {
+		t.Errorf("%d lists of pipelines and the lists of jobs %q were read, want 1 and 3: of each pipeline once, but not of the scan", lists, jobs)
 	}
 	want := "lint is red on main since bbbbbb: 3 wait, see " + red.WebURL
 	if messages := env.slack.Messages("ci"); !slices.ContainsFunc(messages, func(m slacktest.Message) bool { return m.ThreadTS == "" && strings.Contains(m.Plain(), want) }) {

@@ -281,6 +281,7 @@ type Outcome struct {
 	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
 	Sweep    Sweep     `json:"sweep,omitzero"`      // the run of a schedule rule that erases
 	Retried  Retried   `json:"retried,omitzero"`    // of recovered and gave_up: the last retry; zero if there was none
+	PassRate string    `json:"pass_rate,omitzero"`  // of a retry with MinPassRate: how many such retries passed, for people to read
 	At       time.Time `json:"at,omitzero"`
 
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
