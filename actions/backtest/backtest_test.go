@@ -75,7 +75,9 @@ func (p *past) run(of *history.Pipeline, name, status, reason string, after, too
 }
 
 // Log implements backtest.Logs.
-func (p *past) Log(_ context.Context, _, job int64) (string, error) { return p.logs[job], p.failing }
+func (p *past) Log(_ context.Context, _, job int64, _ time.Time) (string, error) {
+	return p.logs[job], p.failing
+}
 
 // backtest runs rules over the past.
 func (p *past) backtest(source string, change ...func(*backtest.Config)) (backtest.Report, error) {

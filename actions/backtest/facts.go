@@ -5,6 +5,7 @@ import (
 	"iter"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/backtest/history"
 	"github.com/pipesteward/pipesteward/actions/facts"
@@ -16,7 +17,7 @@ import (
 
 // Logs reads the ends of job logs; a history.Reader implements it.
 type Logs interface {
-	Log(ctx context.Context, project, job int64) (string, error)
+	Log(ctx context.Context, project, job int64, ended time.Time) (string, error)
 }
 
 var _ Logs = history.Reader{}
@@ -53,7 +54,7 @@ func (f asOf) Log(ctx context.Context, e event.Event) (string, error) {
 	case e.Job.Status != "failed":
 		return "", &unknownError{logFunction, "only the logs of failed jobs are read"}
 	}
-	text, err := f.logs.Log(ctx, e.Project.ID, e.Job.ID)
+	text, err := f.logs.Log(ctx, e.Project.ID, e.Job.ID, e.Job.FinishedAt)
 	switch {
 	case err != nil && (ctx.Err() != nil || event.Transient(err)):
 		return "", err

@@ -63,7 +63,7 @@ func (d defaultAt) FinishedPipelines(_ context.Context, _ int64, ref string) (al
 }
 
 // PipelineJobs implements ondefault.GitLab.
-func (d defaultAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bool, scope ...string) ([]gitlab.Job, error) {
+func (d defaultAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bool, _ ...string) ([]gitlab.Job, error) {
 	if pipeline == notRead {
 		return nil, errNotRead
 	}
@@ -71,8 +71,7 @@ func (d defaultAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bo
 	if _, certain := p.finishedAs(at); !certain {
 		return nil, errNotCertain
 	}
-	jobs := p.jobsAt(project, at, true)
-	return slices.DeleteFunc(jobs, func(j gitlab.Job) bool { return len(scope) > 0 && !slices.Contains(scope, j.Status) }), nil
+	return p.jobsAt(project, at, true), nil
 }
 
 // betweenStages is how soon after the end of a stage the jobs of the next one are queued.

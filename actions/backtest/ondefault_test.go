@@ -128,3 +128,27 @@ rules:
 		t.Errorf("tests() is unknown %d times, want 7", n)
 	}
 }
+
+// TestOnDefaultWithoutTheJob: that the default branch does not have a job is known once as many
+// pipelines are as the service looks at.
+func TestOnDefaultWithoutTheJob(t *testing.T) {
+	t.Parallel()
+	p := newPast(t)
+	for i, source := range []string{"push", "push", "push", "push", "push", "push", "push", "push", "push", "schedule", "push"} {
+		after := time.Duration(i) * time.Hour
+		of := p.pipeline(after, func(p *history.Pipeline) { p.Source = source })
+		p.run(of, "rspec", "success", "", after, time.Minute)
+		if i >= 9 {
+			branch := p.pipeline(after+time.Minute, func(p *history.Pipeline) { p.Ref = "feature" })
+			p.run(branch, "danger", "failed", "script_failure", after+2*time.Minute, time.Minute)
+		}
+	}
+	r := p.must(`
+version: 1
+rules:
+  - {name: not-red, on: job, if: 'job.status == "failed" and not on_default().failed', notify: [{channel: ci}]}
+`)
+	if got := rule(r, "not-red"); got.Fired != 1 || got.Unknown["on_default() is not known in a backtest: it needs a pipeline that began before the jobs that were read"] != 1 {
+		t.Errorf("fired %d times, want once, with 10 pipelines: %v %v", got.Fired, got.Unknown, got.Errors)
+	}
+}

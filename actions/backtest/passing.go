@@ -3,6 +3,7 @@ package backtest
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/backtest/history"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -13,7 +14,7 @@ const maxPassingLogs = 5000
 
 // PassingLogs reads the ends of the logs of jobs that passed; a history.Reader implements it.
 type PassingLogs interface {
-	PassingLog(ctx context.Context, project, job int64) (string, error)
+	PassingLog(ctx context.Context, project, job int64, ended time.Time) (string, error)
 }
 
 var _ PassingLogs = history.Reader{}
@@ -22,7 +23,10 @@ var _ PassingLogs = history.Reader{}
 // project, so that classes can be tried on them. Logs that can't be read, or are gone, are left
 // out. The error is that of ctx, or of GitLab while it passes; what was read is kept.
 func (b *Backtest) ReadPassing(ctx context.Context, n int, logs PassingLogs) error {
-	type passed struct{ project, job int64 }
+	type passed struct {
+		project, job int64
+		ended        time.Time
+	}
 	var wanted []passed
 	for i, moments := range b.moments {
 		ofJob := map[string]int{}
@@ -31,11 +35,11 @@ func (b *Backtest) ReadPassing(ctx context.Context, n int, logs PassingLogs) err
 				continue
 			}
 			ofJob[m.run.Name]++
-			wanted = append(wanted, passed{b.timelines[i].project.ID, m.run.ID})
+			wanted = append(wanted, passed{b.timelines[i].project.ID, m.run.ID, m.run.FinishedAt})
 		}
 	}
 	return inParallel(ctx, len(wanted), func(ctx context.Context, i int) error {
-		_, err := logs.PassingLog(ctx, wanted[i].project, wanted[i].job)
+		_, err := logs.PassingLog(ctx, wanted[i].project, wanted[i].job, wanted[i].ended)
 		if err != nil && ctx.Err() == nil && !event.Transient(err) && !event.Unavailable(err) {
 			return nil
 		}

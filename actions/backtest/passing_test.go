@@ -21,7 +21,7 @@ type passingLogs struct {
 	read []int64
 }
 
-func (l *passingLogs) PassingLog(_ context.Context, _, job int64) (string, error) {
+func (l *passingLogs) PassingLog(_ context.Context, _, job int64, _ time.Time) (string, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.read = append(l.read, job)

@@ -112,7 +112,8 @@ func (f Reader) Superseded(ctx context.Context, e event.Event) (bool, error) {
 	return newer != 0, f.freshness(e).Found(err)
 }
 
-// OnDefault returns the event's job in the last finished pipeline of the default branch.
+// OnDefault returns the event's job in the last finished pipeline of the default branch that
+// has it.
 func (f Reader) OnDefault(ctx context.Context, e event.Event) (event.OnDefault, error) {
 	known := f.Default
 	if known == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -137,6 +138,60 @@ func queryFails(message string) func(*gitlabtest.Server, gitlabtest.Job) {
 	return func(gl *gitlabtest.Server, _ gitlabtest.Job) {
 		gl.Fail(gitlabtest.Fault{Path: "/graphql", Times: -1, QueryError: message})
 	}
+}
+
+// An answer that lacks tests that it counts is an error that passes, and not a list of those
+// that it has.
+func TestAnswersThatLackFailedTests(t *testing.T) {
+	t.Parallel()
+	const lacks = -1
+	const node, last, more = `{"status":"failed","name":"known to be flaky","recentFailures":{"count":9}}`, `{"hasNextPage":false}`, `{"hasNextPage":true,"endCursor":"x"}`
+	cases := func(nodes, page string) string { return `{"nodes":` + nodes + `,"pageInfo":` + page + `}` }
+	for _, c := range []struct {
+		name  string
+		pages []string // testSuite of each page
+		want  int      // tests; lacks: an error
+	}{
+		{name: "all", pages: []string{suite("1", "0", cases("["+node+"]", last))}, want: 1},
+		{name: "a page lacks some", pages: []string{suite("5", "0", cases("["+node+"]", last))}, want: lacks},
+		{name: "one with an error", pages: []string{suite("1", "1", cases("["+node+"]", last))}, want: lacks},
+		{name: "no list", pages: []string{suite("5", "0", "null")}, want: lacks},
+		{name: "no nodes", pages: []string{suite("5", "0", cases("null", last))}, want: lacks},
+		{name: "no page info", pages: []string{suite("5", "0", cases("["+node+"]", "null"))}, want: lacks},
+		{name: "a node is null", pages: []string{suite("2", "0", cases("["+node+",null]", last))}, want: lacks},
+		{name: "a node that did not fail is null", pages: []string{suite("1", "0", cases("["+node+",null]", last))}, want: 1},
+		{name: "no count", pages: []string{suite("null", "0", cases("["+node+"]", last))}, want: lacks},
+		{name: "no count of errors", pages: []string{suite("1", "null", cases("["+node+"]", last))}, want: lacks},
+		{name: "two pages", pages: []string{suite("2", "0", cases("["+node+"]", more)), suite("2", "0", cases("["+node+"]", last))}, want: 2},
+		{name: "the next page lacks some", pages: []string{suite("5", "0", cases("["+node+"]", more)), suite("5", "0", cases("[]", last))}, want: lacks},
+		{name: "no cursor", pages: []string{suite("2", "0", cases("["+node+"]", `{"hasNextPage":true,"endCursor":null}`))}, want: lacks},
+		{name: "the same cursor again", pages: []string{suite("3", "0", cases("["+node+"]", more)), suite("3", "0", cases("["+node+"]", more))}, want: lacks},
+		{name: "it is retried meanwhile", pages: []string{suite("2", "0", cases("["+node+"]", more)), "null"}, want: 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			gl := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				page := c.pages[0]
+				if strings.Contains(string(body), `"after":"x"`) {
+					page = c.pages[1]
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = fmt.Fprintf(w, `{"data":{"project":{"job":{"pipeline":{"testSuite":%s}}}}}`, page)
+			}))
+			defer gl.Close()
+			client, _ := newClient(t, gl.URL)
+			got, err := client.FailedTests(t.Context(), event.Project{Path: "platform/shop"}, 7)
+			if len(got) != max(c.want, 0) || (c.want == lacks) != event.Transient(err) {
+				t.Errorf("%d tests, error %v, want %d", len(got), err, c.want)
+			}
+		})
+	}
+}
+
+// suite is the JSON of a test suite.
+func suite(failed, errors, cases string) string {
+	return `{"failedCount":` + failed + `,"errorCount":` + errors + `,"suiteError":null,"testCases":` + cases + `}`
 }
 
 // A query is a read: it is sent again after a failure, needs no right to change anything,

@@ -37,9 +37,11 @@ const failedTests = `query($project: ID!, $job: JobID!, $jobs: [ID!]!, $after: S
   } } } }
 }`
 
+// testSuiteJSON is a page of a test suite. GitLab may answer null for each of its fields,
+// and then tells nothing else about why (TestSuiteType in its source).
 type testSuiteJSON struct {
-	FailedCount int    `json:"failedCount"`
-	ErrorCount  int    `json:"errorCount"`
+	FailedCount *int   `json:"failedCount"`
+	ErrorCount  *int   `json:"errorCount"`
 	Error       string `json:"suiteError"`
 	Cases       struct {
 		Nodes []struct {
@@ -63,7 +65,7 @@ type testsJSON struct {
 		Project *struct {
 			Job *struct {
 				Pipeline struct {
-					Suite testSuiteJSON `json:"testSuite"` // null: no report, or none that the token may read
+					Suite *testSuiteJSON `json:"testSuite"` // null: no report, or none that the token may read
 				} `json:"pipeline"`
 			} `json:"job"`
 		} `json:"project"`
@@ -75,7 +77,8 @@ type testsJSON struct {
 
 // FailedTests returns the tests that failed, or had an error, in the JUnit reports of a job;
 // none if it has no report, was retried already, or if the token is a fine-grained one, which
-// may read no reports. It is an error if a report can't be read, or if more than 500 failed.
+// may read no reports. It is an error if a report can't be read, or if more than 500 failed;
+// a transient one if the answer lacks some of those that it counts.
 func (c *Client) FailedTests(ctx context.Context, project event.Project, job int64) ([]event.FailedTest, error) {
 	path := project.Path
 	if path == "" { // old hooks do not have it
@@ -89,30 +92,38 @@ func (c *Client) FailedTests(ctx context.Context, project event.Project, job int
 	after := ""
 	for range maxTestPages {
 		suite, r, err := c.testSuite(ctx, path, job, after)
-		failed := suite.FailedCount + suite.ErrorCount
 		switch {
-		case err != nil:
+		case err != nil || suite == nil:
 			return nil, err
 		case suite.Error != "":
 			return nil, rest.Refused(c.Client, r, http.StatusUnprocessableEntity, "a JUnit report of the job can't be read: "+suite.Error)
-		case failed > maxFailedTests:
+		case suite.FailedCount == nil || suite.ErrorCount == nil:
+			return nil, rest.Refused(c.Client, r, http.StatusServiceUnavailable, "the answer does not say how many tests failed")
+		}
+		failed := *suite.FailedCount + *suite.ErrorCount
+		if failed > maxFailedTests {
 			return nil, rest.Refused(c.Client, r, http.StatusUnprocessableEntity, fmt.Sprintf("%d tests of the job failed, and tests() has %d at most", failed, maxFailedTests))
 		}
-		for _, t := range suite.Cases.Nodes {
+		for _, t := range suite.Cases.Nodes { // a node that is null has no status
 			if t.Status == "failed" || t.Status == "error" {
 				all = append(all, event.FailedTest{Name: cutText(t.Name), Suite: cutText(t.Classname), File: cutText(t.File), RecentFailures: t.Recent.Count})
 			}
 		}
-		if len(all) >= failed || !suite.Cases.Page.More {
+		next := suite.Cases.Page
+		switch {
+		case len(all) >= failed:
 			return all, nil
+		case !next.More || next.End == "" || next.End == after: // no page has the others
+			return nil, rest.Refused(c.Client, r, http.StatusServiceUnavailable, fmt.Sprintf("the answer has %d of the %d tests that failed", len(all), failed))
 		}
-		after = suite.Cases.Page.End
+		after = next.End
 	}
 	return nil, fmt.Errorf("gitlab: job %d: its failed tests are not among the first %d tests of its report", job, maxTestPages*100)
 }
 
-// testSuite returns a page of the tests of a job, and the request for it.
-func (c *Client) testSuite(ctx context.Context, path string, job int64, after string) (testSuiteJSON, rest.Request, error) {
+// testSuite returns a page of the tests of a job, nil if it has no report that may be read,
+// and the request for it.
+func (c *Client) testSuite(ctx context.Context, path string, job int64, after string) (*testSuiteJSON, rest.Request, error) {
 	variables := map[string]any{"project": path, "job": fmt.Sprintf("gid://gitlab/Ci::Build/%d", job), "jobs": []string{strconv.FormatInt(job, 10)}}
 	if after != "" {
 		variables["after"] = after
@@ -124,14 +135,14 @@ func (c *Client) testSuite(ctx context.Context, path string, job int64, after st
 	answer, _, err := rest.Call(ctx, c.Client, r, testsJSON{})
 	switch {
 	case err != nil:
-		return testSuiteJSON{}, r, err
+		return nil, r, err
 	case len(answer.Errors) > 0:
 		message := answer.Errors[0].Message
-		return testSuiteJSON{}, r, rest.Refused(c.Client, r, queryStatus(message), message)
+		return nil, r, rest.Refused(c.Client, r, queryStatus(message), message)
 	case answer.Data.Project == nil: // also if the token's user may not see it
-		return testSuiteJSON{}, r, rest.Refused(c.Client, r, http.StatusNotFound, "404 Project Not Found")
+		return nil, r, rest.Refused(c.Client, r, http.StatusNotFound, "404 Project Not Found")
 	case answer.Data.Project.Job == nil:
-		return testSuiteJSON{}, r, rest.Refused(c.Client, r, http.StatusNotFound, "404 Not found")
+		return nil, r, rest.Refused(c.Client, r, http.StatusNotFound, "404 Not found")
 	}
 	return answer.Data.Project.Job.Pipeline.Suite, r, nil
 }

@@ -61,6 +61,10 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	words, err := l.wordsOf(ctx, entries)
+	if err != nil {
+		return nil, err
+	}
 	passed := map[int64]bool{} // whether the retry of a job did
 	for _, e := range entries {
 		if e.Line == "" {
@@ -69,11 +73,13 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 	}
 	tree, groups := cluster.New(maxClusters), map[*cluster.Group]*gathered{}
 	for _, e := range slices.Backward(entries) {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if e.Line == "" || e.At.Before(q.Since) || !e.isOf(q.Project) {
 			continue
 		}
-		words := cluster.Words(e.Line)
-		group := tree.Add(words)
+		group := tree.Add(words[e.Line])
 		if group == nil {
 			continue
 		}
@@ -82,7 +88,7 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 			g = newGathered()
 			groups[group] = g
 		}
-		g.add(e, cluster.ID(words))
+		g.add(e, cluster.ID(words[e.Line]))
 		if did, ended := passed[e.Job]; ended {
 			g.Retried++
 			if did {
@@ -98,6 +104,32 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 	}
 	slices.SortStableFunc(clusters, func(a, b Cluster) int { return b.Failed - a.Failed })
 	return clusters, nil
+}
+
+// wordsOf returns the words of the lines of the entries. They are what costs the most, and so
+// they are kept until the next call: each line is masked once.
+func (l *Log) wordsOf(ctx context.Context, entries []entry) (map[string][]string, error) {
+	l.mu.Lock()
+	known := l.words
+	l.mu.Unlock()
+	all := make(map[string][]string, len(known))
+	for _, e := range entries {
+		if _, done := all[e.Line]; done {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		words, ok := known[e.Line]
+		if !ok {
+			words = cluster.Words(e.Line)
+		}
+		all[e.Line] = words
+	}
+	l.mu.Lock()
+	l.words = all
+	l.mu.Unlock()
+	return all, nil
 }
 
 // isOf reports whether the job is of a project: "" is any, else a glob of paths or an id.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -26,7 +27,12 @@ type Store interface {
 
 // Log has the failed jobs that no class covers, of all replicas. It is safe for concurrent
 // use.
-type Log struct{ Store Store }
+type Log struct {
+	Store Store
+
+	mu    sync.Mutex
+	words map[string][]string // of the lines that were in the store when it was read last
+}
 
 // entry is a failed job, or how the retry of one ended.
 type entry struct {

@@ -1,12 +1,14 @@
 package unknown_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/lint"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
@@ -127,6 +130,53 @@ func TestClusters(t *testing.T) {
 		if fmt.Sprint(got) != c.want {
 			t.Errorf("%s: jobs %v, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestClustersAgain checks that jobs that failed since somebody looked are there, too, and that
+// many may look at the same time.
+func TestClustersAgain(t *testing.T) {
+	l := newLog(t)
+	for job := int64(1); job <= 3; job++ {
+		for _, line := range []string{"license server refused job 8801", "spelling: no dictionary for en"} {
+			if err := l.Failed(t.Context(), failure(10*job+int64(len(line)), "a/b"), line); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				all, err := l.Clusters(t.Context(), unknown.Query{})
+				if err != nil || len(all) != 2 || all[0].Failed != int(job) || all[1].Failed != int(job) {
+					t.Errorf("after %d jobs each, %+v, %v", job, all, err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
+// leaving is a store whose reader goes away.
+type leaving struct {
+	unknown.Store
+	leave context.CancelFunc
+}
+
+func (l leaving) Appended(ctx context.Context, key, cursor string, n int) ([]store.Entry, string, error) {
+	defer l.leave()
+	return l.Store.Appended(ctx, key, cursor, n)
+}
+
+// TestClustersForNobody checks that no groups are made once nobody waits for them.
+func TestClustersForNobody(t *testing.T) {
+	l := newLog(t)
+	if err := l.Failed(t.Context(), failure(1, "a/b"), "it broke"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	l.Store = leaving{l.Store, cancel}
+	if all, err := l.Clusters(ctx, unknown.Query{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%d clusters, error %v", len(all), err)
 	}
 }
 

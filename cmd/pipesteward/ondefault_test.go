@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,9 +40,9 @@ func TestOnDefault(t *testing.T) {
 		return env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{SHA: strings.Repeat(sha, 8)},
 			gitlabtest.Job{Name: "lint", Status: lint}, gitlabtest.Job{Name: "rspec", Status: "success"})
 	}
-	on("aaaaa", "success")
-	on("bbbbb", "failed")
-	main := on("ccccc", "failed")
+	onMain := []gitlabtest.Pipeline{on("aaaaa", "success"), on("bbbbb", "failed"), on("ccccc", "failed")}
+	main := onMain[2]
+	onMain = append(onMain, env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Source: "security_orchestration_policy"}, gitlabtest.Job{Name: "sast", Status: "success"}))
 	red := env.gitlab.Latest(main.ID, "lint")
 	p := env.run()
 	env.gitlab.Fail(gitlabtest.Fault{Path: "/pipelines", Times: 3, Status: http.StatusServiceUnavailable})
@@ -72,12 +73,12 @@ func TestOnDefault(t *testing.T) {
 		case r.Status != http.StatusOK:
 		case r.Query.Get("scope") == "finished":
 			lists++
-		case strings.HasSuffix(r.Path, "/jobs") && !r.Query.Has("include_retried"):
+		case slices.ContainsFunc(onMain, func(p gitlabtest.Pipeline) bool { return strings.HasSuffix(r.Path, fmt.Sprintf("/%d/jobs", p.ID)) }):
 			jobs = append(jobs, r.Path+"?"+r.Query.Encode())
 		}
 	}
-	if lists != 1 || len(jobs) != 2 {
-		t.Errorf("%d lists of pipelines and the lists of jobs %q were read, want 1 and 2: the last pipeline's, and the failed ones of that before", lists, jobs)
+	if lists != 1 || len(jobs) != 3 {
+		t.Errorf("%d lists of pipelines and the lists of jobs %q were read, want 1 and 3: of each pipeline once, but not of the scan", lists, jobs)
 	}
 	want := "lint is red on main since bbbbbb: 3 wait, see " + red.WebURL
 	if messages := env.slack.Messages("ci"); !slices.ContainsFunc(messages, func(m slacktest.Message) bool { return m.ThreadTS == "" && strings.Contains(m.Plain(), want) }) {

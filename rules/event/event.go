@@ -241,8 +241,8 @@ type Details struct {
 	ErasedAt          time.Time  `json:"erased_at,omitzero" expr:"erased_at"`
 }
 
-// OnDefault is the job of the event's name in the last pipeline of the default branch that
-// passed or failed. on_default() returns it; zero if there is none.
+// OnDefault is the job of the event's name in the last pipeline of the default branch that has
+// it and that passed or failed. on_default() returns it; zero if there is none.
 type OnDefault struct {
 	Failed        bool      `json:"failed,omitzero" expr:"failed"`
 	Status        string    `json:"status,omitzero" expr:"status"`

@@ -39,7 +39,7 @@ type Facts interface {
 	// for its ref or its merge request.
 	Superseded(ctx context.Context, e event.Event) (bool, error)
 	// OnDefault returns the event's job in the last finished pipeline of the default
-	// branch, other than the event's own; zero if there is none.
+	// branch that has it, other than the event's own; zero if there is none.
 	OnDefault(ctx context.Context, e event.Event) (event.OnDefault, error)
 	// Tests returns the tests that failed in the JUnit reports of the event's job.
 	// Expressions see their texts redacted.

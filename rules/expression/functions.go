@@ -69,7 +69,7 @@ var functions = []function{
 	{name: "details", request: "details", ofJob: useOnJob, doc: "the job as the API returns it: the fields of `job` and", fields: "Details"},
 	{
 		name: "on_default", request: "on_default", ofJob: useOnJob, fields: "OnDefault",
-		doc: "the job of this name in the last pipeline of the default branch that passed or failed; zero values if there is none:",
+		doc: "the job of this name in the last pipeline of the default branch that has it and that passed or failed; zero values if none of the last 10 has:",
 	},
 	{
 		name: "tests", request: "tests", ofJob: useOnJob, fields: "FailedTest",

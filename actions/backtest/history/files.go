@@ -17,11 +17,12 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 const (
 	format  = "pipesteward history"
-	version = 1 // of what the files have: one of another version is read anew
+	version = 2 // of what the files have: one of another version is read anew
 	suffix  = ".jsonl"
 
 	partPrefix = "part-"   // of the names of files that are being written
@@ -42,9 +43,8 @@ type header struct {
 	Oldest time.Time `json:"oldest,omitzero"` // when the job with the id Last was created
 	Next   string    `json:"next,omitzero"`   // GitLab's cursor of the page after this one; "": there is none
 	Jobs   int       `json:"jobs,omitzero"`
-	// Settled is set unless jobs of the page had neither ended when it was read nor were
-	// old then.
-	Settled bool `json:"settled,omitzero"`
+	// Until is when it is read again, since jobs or pipelines of it had not ended; zero: never.
+	Until time.Time `json:"until,omitzero"`
 
 	// Of a log:
 	Job    int64 `json:"job,omitzero"`
@@ -59,15 +59,16 @@ type page struct {
 }
 
 func newPage(instance string, project int64, now time.Time, after int64, jobs []gitlab.Job, next string) *page {
-	p := &page{header: header{Format: format, Version: version, Instance: instance, Project: project, ReadAt: now, Before: after, Last: after, Next: next, Jobs: len(jobs), Settled: true}}
+	p := &page{header: header{Format: format, Version: version, Instance: instance, Project: project, ReadAt: now, Before: after, Last: after, Next: next, Jobs: len(jobs)}}
 	byID := map[int64]*Pipeline{}
 	for i, job := range jobs {
 		if i == 0 {
 			p.Before = max(after, job.ID+1)
 		}
 		p.Last, p.Oldest = job.ID, job.CreatedAt
-		ended := slices.Contains([]string{"success", "failed", "canceled"}, job.Status)
-		p.Settled = p.Settled && (ended || job.CreatedAt.Before(now.Add(-settledAfter)))
+		if until := changesBy(job, now); !until.IsZero() && (p.Until.IsZero() || until.Before(p.Until)) {
+			p.Until = until
+		}
 		of := byID[job.Pipeline.ID]
 		if of == nil {
 			of = &Pipeline{Pipeline: job.Pipeline, Commit: job.Commit}
@@ -76,6 +77,19 @@ func newPage(instance string, project int64, now time.Time, after int64, jobs []
 		of.Runs = append(of.Runs, Run{Details: job.Details, User: job.User})
 	}
 	return p
+}
+
+// changesBy returns when a job is read again that was read now; zero if it and its pipeline
+// have ended: when a job of that is retried, the page of the new run tells. A skipped job has
+// not ended: it runs after all, under the same id, if one before it is retried.
+func changesBy(job gitlab.Job, now time.Time) time.Time {
+	switch {
+	case slices.Contains([]string{"success", "failed", "canceled"}, job.Status) && event.Ended(job.Pipeline.Status):
+		return time.Time{}
+	case job.CreatedAt.Before(now.Add(-youngFor)):
+		return now.Add(freshFor)
+	}
+	return now.Add(youngFreshFor)
 }
 
 // files are the files of a project's jobs.
@@ -99,8 +113,8 @@ func (r Reader) dirOf(project int64) (string, error) {
 	return dir, nil
 }
 
-// open finds the pages of a project. Those that are neither settled nor fresh, or can't be
-// used, are removed: they are read anew.
+// open finds the pages of a project. Those that may have changed, or can't be used, are
+// removed: they are read anew.
 func (r Reader) open(project int64) (*files, error) {
 	dir, err := r.dirOf(project)
 	if err != nil {
@@ -124,7 +138,7 @@ func (r Reader) open(project int64) (*files, error) {
 			continue // another process has removed it
 		case err != nil:
 			r.Say(fmt.Sprintf("%s %v: it is read anew from GitLab", name, err))
-		case h.Settled, r.Now().Sub(h.ReadAt) < freshFor:
+		case h.Until.IsZero() || r.Now().Before(h.Until):
 			f.pages = append(f.pages, h)
 			continue
 		}

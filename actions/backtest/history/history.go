@@ -28,12 +28,15 @@ import (
 )
 
 const (
-	// settledAfter is how long after its creation a job that has not ended may still be
-	// expected to change: a page with a younger one, as it was read, is read again.
-	settledAfter = 24 * time.Hour
-	// freshFor is how long such a page is used all the same, so that a process goes on where
-	// the last one was stopped.
-	freshFor = 10 * time.Minute
+	// youngFor is how long after its creation a job is likely to change, if it or its
+	// pipeline has not ended; how long after its end its log may still come.
+	youngFor = 24 * time.Hour
+	// youngFreshFor is how long a page with such a job is used all the same, so that a
+	// process goes on where the last one was stopped.
+	youngFreshFor = 10 * time.Minute
+	// freshFor is how long a page with an older one is used, such as a manual job that
+	// somebody may still play.
+	freshFor = 24 * time.Hour
 	// maxTries is how often a request is tried while its errors are transient.
 	maxTries = 5
 )
@@ -154,18 +157,22 @@ func (r Reader) try(ctx context.Context, request func() error) error {
 type collection struct {
 	byID map[int64]*Pipeline
 	seen map[int64]time.Time // runs, and when what there is of them was read
+	read map[int64]time.Time // likewise pipelines
 	jobs int
 }
 
 func (c *collection) add(p *page) {
 	if c.byID == nil {
-		c.byID, c.seen = map[int64]*Pipeline{}, map[int64]time.Time{}
+		c.byID, c.seen, c.read = map[int64]*Pipeline{}, map[int64]time.Time{}, map[int64]time.Time{}
 	}
 	for _, part := range p.Pipelines {
 		whole := c.byID[part.ID]
 		if whole == nil {
-			whole = &Pipeline{Pipeline: part.Pipeline, Commit: part.Commit}
+			whole = &Pipeline{}
 			c.byID[part.ID] = whole
+		}
+		if before, twice := c.read[part.ID]; !twice || p.ReadAt.After(before) {
+			whole.Pipeline, whole.Commit, c.read[part.ID] = part.Pipeline, part.Commit, p.ReadAt
 		}
 		for _, run := range part.Runs {
 			before, twice := c.seen[run.ID]

@@ -29,6 +29,7 @@ type listed struct {
 	perPage int
 	offset  bool // it pages by offset, as GitLab before 15.9
 	status  func(id int64) string
+	of      func(job int64) (pipeline int64, status string)
 	logs    map[int64]string
 	pages   []int64 // the first id of each page that was read
 	logged  int
@@ -54,10 +55,13 @@ func (l *listed) JobsPage(_ context.Context, project int64, cursor string, _ ...
 	}
 	l.pages = append(l.pages, from)
 	for id := from; id > max(0, from-int64(l.perPage)); id-- {
-		job := gitlab.Job{ProjectID: project, Pipeline: event.Pipeline{ID: 100 + (id+1)/2, Ref: "main"}}
+		job := gitlab.Job{ProjectID: project, Pipeline: event.Pipeline{ID: 100 + (id+1)/2, Ref: "main", Status: "success"}}
 		job.ID, job.Name, job.Status, job.CreatedAt = id, "rspec", "success", now.Add(-time.Duration(int64(l.jobs)-id)*time.Hour)
 		if l.status != nil {
 			job.Status = l.status(id)
+		}
+		if l.of != nil {
+			job.Pipeline.ID, job.Pipeline.Status = l.of(id)
 		}
 		jobs = append(jobs, job)
 	}
@@ -99,11 +103,7 @@ func newReading(t *testing.T, jobs int) *reading {
 func (r *reading) ids(from time.Time) (ids []int64, pages int) {
 	r.Helper()
 	r.gitlab.pages = nil
-	all, err := r.reader.Pipelines(r.Context(), gitlab.Project{Project: event.Project{ID: 7, Path: "platform/shop"}}, from, func(time.Time, int) {})
-	if err != nil {
-		r.Fatal(err)
-	}
-	for _, p := range all {
+	for _, p := range r.pipelines(from) {
 		for i, run := range p.Runs {
 			ids = append(ids, run.ID)
 			if run.Attempt != i+1 || run.Name != "rspec" {
@@ -112,6 +112,16 @@ func (r *reading) ids(from time.Time) (ids []int64, pages int) {
 		}
 	}
 	return ids, len(r.gitlab.pages)
+}
+
+// pipelines reads the pipelines with jobs since a time.
+func (r *reading) pipelines(from time.Time) []*history.Pipeline {
+	r.Helper()
+	all, err := r.reader.Pipelines(r.Context(), gitlab.Project{Project: event.Project{ID: 7, Path: "platform/shop"}}, from, func(time.Time, int) {})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return all
 }
 
 // files returns the names of the files whose names match.
@@ -224,23 +234,87 @@ func TestTransientErrors(t *testing.T) {
 	}
 }
 
-// TestUnsettledPages: a job that had not ended when it was read may change, and is read again
-// while it is young.
-func TestUnsettledPages(t *testing.T) {
+// TestPagesThatMayChange are read again: soon while their jobs are young, and each day after
+// that, until the jobs and their pipelines have ended.
+func TestPagesThatMayChange(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		job, pipelines string // the statuses that they have at first
+	}{
+		{"a manual job", "manual", "success"},
+		{"a skipped job, which runs if one before it is retried", "skipped", "failed"},
+		{"a job of a pipeline that runs", "failed", "running"},
+		{"a job of a pipeline that waits for a manual job", "failed", "manual"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newReading(t, 100)
+			may := func(id int64) bool { return id == 85 || id == 35 } // created 15 and 65 hours ago
+			ended := false
+			r.gitlab.status = func(id int64) string {
+				if may(id) && !ended {
+					return c.job
+				}
+				return "success"
+			}
+			r.gitlab.of = func(id int64) (int64, string) {
+				if may(id) && !ended {
+					return id, c.pipelines
+				}
+				return id, "success"
+			}
+			r.ids(time.Time{})
+			for _, step := range []struct {
+				after time.Duration
+				pages int
+			}{ // the newest page, and:
+				{0, 1},
+				{time.Hour, 1 + 1},
+				{23 * time.Hour, 1 + 1}, // the younger job is more than a day old now, too
+				{25 * time.Hour, 1 + 1}, // that of the older one
+				{48 * time.Hour, 1 + 1}, // that of the younger one
+				{99 * time.Hour, 1},
+			} {
+				ended = step.after >= 25*time.Hour
+				r.reader.Now = func() time.Time { return now.Add(step.after) }
+				if _, pages := r.ids(time.Time{}); pages != step.pages {
+					t.Errorf("after %s, %d pages are read again, want %d", step.after, pages, step.pages)
+				}
+			}
+			for _, p := range r.pipelines(time.Time{}) {
+				if p.Status != "success" || p.Runs[0].Status != "success" {
+					t.Errorf("job %d is %s, and its pipeline %s", p.Runs[0].ID, p.Runs[0].Status, p.Status)
+				}
+			}
+		})
+	}
+}
+
+// TestStatusOfAPipeline: it is the one that was read last, on whatever page.
+func TestStatusOfAPipeline(t *testing.T) {
 	r := newReading(t, 100)
-	r.gitlab.status = func(id int64) string {
-		if id == 85 || id == 35 { // created 15 and 65 hours ago
-			return "manual"
+	status := "running"
+	r.gitlab.of = func(id int64) (int64, string) {
+		if id == 65 || id == 55 { // created 35 and 45 hours ago
+			return 900, status
 		}
-		return "failed"
+		return id, "success"
 	}
-	r.ids(time.Time{})
-	if _, pages := r.ids(time.Time{}); pages != 1 {
-		t.Errorf("%d pages are read again at once, want the newest", pages)
-	}
-	r.reader.Now = func() time.Time { return now.Add(time.Hour) }
-	if _, pages := r.ids(time.Time{}); pages != 2 {
-		t.Errorf("%d pages are read again, want the newest and that of the young manual job", pages)
+	for _, c := range []struct {
+		status string
+		after  time.Duration
+		from   time.Duration // before now
+	}{
+		{"running", 0, 38 * time.Hour},
+		{"failed", time.Minute, 9999 * time.Hour}, // the page of 65 is not read again
+		{"failed", time.Hour, 9999 * time.Hour},
+	} {
+		status = c.status
+		r.reader.Now = func() time.Time { return now.Add(c.after) }
+		for _, p := range r.pipelines(now.Add(-c.from)) {
+			if p.ID == 900 && p.Status != c.status {
+				t.Errorf("after %s, it is %s, want %s", c.after, p.Status, c.status)
+			}
+		}
 	}
 }
 
@@ -251,7 +325,7 @@ func TestFilesThatCanNotBeUsed(t *testing.T) {
 		change func(text string) string
 		says   string
 	}{
-		{"of another version", func(text string) string { return strings.Replace(text, `"version":1`, `"version":2`, 1) }, "is of another version of Pipesteward (its format is 2, this one's is 1): it is read anew"},
+		{"of another version", func(text string) string { return strings.Replace(text, `"version":2`, `"version":3`, 1) }, "is of another version of Pipesteward (its format is 3, this one's is 2): it is read anew"},
 		{"no header", func(string) string { return "\x00\x00" }, "is damaged: it is read anew"},
 		{"empty", func(string) string { return "" }, "is damaged"},
 		{"cut short", func(text string) string { return text[:len(text)-30] }, "is damaged"},
@@ -309,16 +383,17 @@ func TestPartsOfFiles(t *testing.T) {
 // TestPassingLogs: they are kept apart from those of jobs that failed, and found again by the
 // page of a job in the same GitLab.
 func TestPassingLogs(t *testing.T) {
+	longAgo := now.Add(-48 * time.Hour)
 	r := newReading(t, 10)
 	r.gitlab.logs = map[int64]string{3: "$ make\nfine\n", 4: "$ make\nbroken\n"}
 	for range 2 {
-		if text, err := r.reader.PassingLog(t.Context(), 7, 3); text == "" || err != nil {
+		if text, err := r.reader.PassingLog(t.Context(), 7, 3, longAgo); text == "" || err != nil {
 			t.Errorf("the log is %q, %v", text, err)
 		}
-		if _, err := r.reader.PassingLog(t.Context(), 7, 5); err != nil { // it has no log
+		if _, err := r.reader.PassingLog(t.Context(), 7, 5, longAgo); err != nil { // it has no log
 			t.Error(err)
 		}
-		if _, err := r.reader.Log(t.Context(), 7, 4); err != nil {
+		if _, err := r.reader.Log(t.Context(), 7, 4, longAgo); err != nil {
 			t.Error(err)
 		}
 	}
@@ -349,14 +424,15 @@ func TestPassingLogs(t *testing.T) {
 
 // TestLogs are read once, stored without secrets, and for their owner alone.
 func TestLogs(t *testing.T) {
+	longAgo := now.Add(-48 * time.Hour)
 	r := newReading(t, 10)
 	r.gitlab.logs = map[int64]string{3: "\x1b[31mpassword=hunter2hunter2\x1b[0m\nERROR: Job failed\n"}
 	for range 2 {
-		text, err := r.reader.Log(t.Context(), 7, 3)
+		text, err := r.reader.Log(t.Context(), 7, 3, longAgo)
 		if err != nil || strings.Contains(text, "hunter2") || strings.Contains(text, "\x1b") || !strings.Contains(text, "ERROR: Job failed") {
 			t.Errorf("the log is %q, %v", text, err)
 		}
-		if text, err = r.reader.Log(t.Context(), 7, 4); text != "" || err != nil {
+		if text, err = r.reader.Log(t.Context(), 7, 4, longAgo); text != "" || err != nil {
 			t.Errorf("no log is %q, %v", text, err)
 		}
 	}
@@ -388,15 +464,38 @@ func TestLogs(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.reader.Window = 2000 // a rule may see more of them now
-	if _, err := r.reader.Log(t.Context(), 7, 3); err != nil || r.gitlab.logged != 3 {
+	if _, err := r.reader.Log(t.Context(), 7, 3, longAgo); err != nil || r.gitlab.logged != 3 {
 		t.Errorf("%d logs are read, want 3: %v", r.gitlab.logged, err)
 	}
 	name := r.files("log-3*")[0]
 	if err := os.WriteFile(name, []byte("{}\nx"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := r.reader.Log(t.Context(), 7, 3); err != nil || r.gitlab.logged != 4 || text == "x" {
+	if text, err := r.reader.Log(t.Context(), 7, 3, longAgo); err != nil || r.gitlab.logged != 4 || text == "x" {
 		t.Errorf("%d logs are read, want 4: %q %v", r.gitlab.logged, text, err)
 	}
 	r.says("is damaged")
+}
+
+// TestLogThatComesLate: that a job has no log is kept only if it ended long ago.
+func TestLogThatComesLate(t *testing.T) {
+	r := newReading(t, 10)
+	r.gitlab.logs = map[int64]string{}
+	read := func() string {
+		t.Helper()
+		text, err := r.reader.Log(t.Context(), 7, 3, now.Add(-time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	if text := read(); text != "" {
+		t.Errorf("the log is %q", text)
+	}
+	r.gitlab.logs[3] = "ERROR: Job failed\n"
+	for range 2 {
+		if text := read(); text != "ERROR: Job failed\n" || r.gitlab.logged != 2 {
+			t.Errorf("after %d requests, the log is %q", r.gitlab.logged, text)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/joblog"
@@ -23,18 +24,19 @@ const (
 	passingPrefix = "passing-"
 )
 
-// Log returns the end of the log of a job that failed, cleaned and with secrets masked as in
-// excerpts; "" if the job has none any more. It may be called by several goroutines.
-func (r Reader) Log(ctx context.Context, project, job int64) (string, error) {
-	return r.log(ctx, logPrefix, project, job)
+// Log returns the end of the log of a job that failed and ended at a time, cleaned and with
+// secrets masked as in excerpts; "" if the job has none, or none any more, which is kept only
+// if it ended long ago. It may be called by several goroutines.
+func (r Reader) Log(ctx context.Context, project, job int64, ended time.Time) (string, error) {
+	return r.log(ctx, logPrefix, project, job, ended)
 }
 
 // PassingLog is Log for a job that passed. Passing finds it again.
-func (r Reader) PassingLog(ctx context.Context, project, job int64) (string, error) {
-	return r.log(ctx, passingPrefix, project, job)
+func (r Reader) PassingLog(ctx context.Context, project, job int64, ended time.Time) (string, error) {
+	return r.log(ctx, passingPrefix, project, job, ended)
 }
 
-func (r Reader) log(ctx context.Context, prefix string, project, job int64) (string, error) {
+func (r Reader) log(ctx context.Context, prefix string, project, job int64, ended time.Time) (string, error) {
 	dir, err := r.dirOf(project)
 	if err != nil {
 		return "", err
@@ -53,6 +55,9 @@ func (r Reader) log(ctx context.Context, prefix string, project, job int64) (str
 		return "", err
 	}
 	text = redact.Secrets(joblog.Clean(log.Text))
+	if text == "" && r.Now().Sub(ended) < youngFor {
+		return "", nil
+	}
 	first, err := json.Marshal(header{
 		Format: format, Version: version, Instance: r.GitLab.Instance(), Project: project, ReadAt: r.Now().UTC(),
 		Job: job, Window: r.Window, Bytes: len(text),

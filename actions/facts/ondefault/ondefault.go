@@ -1,9 +1,9 @@
 // Package ondefault reads from GitLab how a job, by its name, did in the last finished
-// pipeline of its project's default branch.
+// pipeline of its project's default branch that has it.
 //
 //	the list of finished pipelines: one request for each project and minute
 //	the jobs of the last of them: once, until GitLab has changed that pipeline
-//	the failed jobs of those before it, for since when the job fails: once, too
+//	those of the ones before it, if it lacks the job, and for since when the job fails: likewise
 //
 // The answers are shared by all events of the process.
 package ondefault
@@ -23,10 +23,24 @@ import (
 const (
 	// listedFor is how long a list of pipelines is used.
 	listedFor = time.Minute
-	// maxLine is in how many pipelines, the last one included, a job that failed in all
-	// of them is looked for.
-	maxLine = 10
+	// MaxPipelines is in how many pipelines a job is looked for.
+	MaxPipelines = 10
 )
+
+// special are the sources of pipelines that run other jobs on a branch than a push to it does,
+// and often jobs of the same names: schedules, commands in a chat, statuses of other systems,
+// and those that GitLab does not count for the branch either (dangling_sources in its
+// app/models/concerns/enums/ci/pipeline.rb), such as scans by policy.
+var special = []string{
+	"schedule", "chat", "external",
+	"webide", "ondemand_dast_scan", "ondemand_dast_validation", "security_orchestration_policy", "container_registry_push", "duo_workflow",
+	"pipeline_execution_policy_schedule",
+}
+
+// Counts reports whether a finished pipeline of the default branch tells how its jobs do there.
+func Counts(p event.Pipeline) bool {
+	return (p.Status == "success" || p.Status == "failed") && !slices.Contains(special, p.Source)
+}
 
 // Bounds on what is kept. Beyond them the projects go that were used least recently.
 const (
@@ -74,7 +88,7 @@ type project struct {
 // pipeline is a finished pipeline of the default branch.
 type pipeline struct {
 	version
-	sha, status string
+	sha string
 }
 
 // version is a pipeline as it was when GitLab changed it last: its jobs do not change
@@ -82,20 +96,18 @@ type pipeline struct {
 type version struct {
 	id      int64
 	updated time.Time
-	failed  bool // its failed jobs only are known
 }
 
 // run is the last run of a job in a pipeline.
 type run struct {
 	status, reason, url string
 	finished            time.Time
-	mayFail             bool
 }
 
-// Of returns how the event's job did in the last pipeline of the default branch that
-// passed or failed, other than the event's own and, if that is of the default branch
-// itself, older than it. Pipelines by schedule do not count: they often run other jobs.
-// It returns zero values if there is no such pipeline, or no such job in it, and without
+// Of returns how the event's job did in the last pipeline of the default branch that has it
+// and that passed or failed, other than the event's own and, if that is of the default branch
+// itself, older than it. Pipelines that Counts leaves out are not looked at.
+// It returns zero values if there is no such pipeline among the last MaxPipelines, and without
 // a request for a job of a child pipeline, which GitLab's list does not have.
 func (r *Runs) Of(ctx context.Context, gl GitLab, e event.Event) (event.OnDefault, error) {
 	if e.Job.Name == "" || e.Pipeline.Upstream.ProjectID != 0 && e.Pipeline.Upstream.ProjectID == e.Project.ID {
@@ -187,26 +199,21 @@ func (r *Runs) list(ctx context.Context, gl GitLab, p *project, of event.Project
 			return err
 		}
 		for _, q := range listed {
-			if q.Source != "schedule" && (q.Status == "success" || q.Status == "failed") {
-				all = append(all, pipeline{version{id: q.ID, updated: q.UpdatedAt}, q.SHA, q.Status})
+			if Counts(q.Pipeline) {
+				all = append(all, pipeline{version{id: q.ID, updated: q.UpdatedAt}, q.SHA})
 			}
 		}
 	}
 	known := map[version]map[string]run{}
 	for _, q := range all {
-		for _, v := range []version{q.complete(), q.failures()} {
-			if jobs := p.jobs[v]; jobs != nil {
-				known[v] = jobs
-			}
+		if jobs := p.jobs[q.version]; jobs != nil {
+			known[q.version] = jobs
 		}
 	}
 	p.listed, p.branch, p.pipelines, p.jobs = r.now(), branch, all, known
 	r.keep(of.ID, p)
 	return nil
 }
-
-func (v version) complete() version { v.failed = false; return v }
-func (v version) failures() version { v.failed = true; return v }
 
 // reader reads the jobs of a project's pipelines, once.
 type reader struct {
@@ -216,46 +223,27 @@ type reader struct {
 	id int64 // of the project
 }
 
-// job returns how a job did in the first of the pipelines, and since when and which commit
-// it fails in an unbroken line of them, of maxLine at most.
-func (r reader) job(ctx context.Context, name string, pipelines []pipeline) (event.OnDefault, error) {
-	last := pipelines[0]
-	jobs, err := r.read(ctx, last.complete())
-	if err != nil {
-		return event.OnDefault{}, err
-	}
-	job, ok := jobs[name]
-	if !ok {
-		return event.OnDefault{}, nil
-	}
-	result := event.OnDefault{Failed: job.status == "failed", Status: job.status, FailureReason: job.reason, URL: job.url}
-	if !result.Failed {
-		return result, nil
-	}
-	result.Since, result.SinceSHA = job.finished, last.sha
-	for _, before := range pipelines[1:min(len(pipelines), maxLine)] {
-		if before.status == "success" && !job.mayFail {
-			break
-		}
-		jobs, err := r.failed(ctx, before)
+// job returns how a job did in the first of the pipelines that has it, and since when and which
+// commit it fails in an unbroken line of those.
+func (r reader) job(ctx context.Context, name string, pipelines []pipeline) (result event.OnDefault, err error) {
+	for _, p := range pipelines[:min(len(pipelines), MaxPipelines)] {
+		jobs, err := r.read(ctx, p.version)
 		if err != nil {
 			return event.OnDefault{}, err
 		}
-		failed, ok := jobs[name]
-		if !ok || failed.status != "failed" {
+		job, ok := jobs[name]
+		if !ok {
+			continue
+		}
+		if result.Status == "" {
+			result = event.OnDefault{Failed: job.status == "failed", Status: job.status, FailureReason: job.reason, URL: job.url}
+		}
+		if job.status != "failed" {
 			break
 		}
-		result.Since, result.SinceSHA = failed.finished, before.sha
+		result.Since, result.SinceSHA = job.finished, p.sha
 	}
 	return result, nil
-}
-
-// failed returns the failed jobs of a pipeline, and others if they are known.
-func (r reader) failed(ctx context.Context, p pipeline) (map[string]run, error) {
-	if jobs := r.jobs[p.complete()]; jobs != nil {
-		return jobs, nil
-	}
-	return r.read(ctx, p.failures())
 }
 
 // read returns the jobs of a pipeline.
@@ -263,17 +251,13 @@ func (r reader) read(ctx context.Context, v version) (map[string]run, error) {
 	if jobs := r.jobs[v]; jobs != nil {
 		return jobs, nil
 	}
-	var scope []string
-	if v.failed {
-		scope = []string{"failed"}
-	}
-	listed, err := r.gl.PipelineJobs(ctx, r.id, v.id, false, scope...)
+	listed, err := r.gl.PipelineJobs(ctx, r.id, v.id, false)
 	if err != nil {
 		return nil, err
 	}
 	jobs := make(map[string]run, len(listed))
 	for _, j := range slices.Backward(listed) { // newest first: the newest of a name stays
-		jobs[j.Name] = run{j.Status, j.FailureReason, j.URL, j.FinishedAt, j.AllowFailure}
+		jobs[j.Name] = run{j.Status, j.FailureReason, j.URL, j.FinishedAt}
 	}
 	r.jobs[v] = jobs
 	r.keep(r.id, r.project)

@@ -116,6 +116,18 @@ func TestWhatCounts(t *testing.T) {
 			b.add(gitlabtest.Pipeline{}, "lint:failed")
 			b.add(gitlabtest.Pipeline{Source: "schedule"}, "lint:success")
 		}, want: "failed"},
+		{name: "nor one without the job, such as that of a push that changed other paths", add: func(b *branch) {
+			b.add(gitlabtest.Pipeline{}, "lint:failed")
+			for range 9 {
+				b.add(gitlabtest.Pipeline{}, "rspec:success")
+			}
+		}, want: "failed"},
+		{name: "but only ten are looked at", add: func(b *branch) {
+			b.add(gitlabtest.Pipeline{}, "lint:failed")
+			for range 10 {
+				b.add(gitlabtest.Pipeline{}, "rspec:success")
+			}
+		}},
 		{name: "nor one of another branch", add: func(b *branch) {
 			b.add(gitlabtest.Pipeline{}, "lint:failed")
 			b.add(gitlabtest.Pipeline{Ref: "feature"}, "lint:success")
@@ -157,6 +169,27 @@ func TestWhatCounts(t *testing.T) {
 	}
 }
 
+// A pipeline of the default branch that does not come of its commits tells nothing, even if a
+// job of it has the same name.
+func TestSources(t *testing.T) {
+	t.Parallel()
+	for source, counts := range map[string]bool{
+		"push": true, "web": true, "api": true, "trigger": true, "pipeline": true,
+		"schedule": false, "chat": false, "external": false, "webide": false, "ondemand_dast_scan": false, "ondemand_dast_validation": false,
+		"security_orchestration_policy": false, "container_registry_push": false, "duo_workflow": false, "pipeline_execution_policy_schedule": false,
+	} {
+		t.Run(source, func(t *testing.T) {
+			t.Parallel()
+			b := newBranch(t)
+			b.add(gitlabtest.Pipeline{}, "lint:failed")
+			b.add(gitlabtest.Pipeline{Source: source}, "lint:success", "sast:success")
+			if got := b.of(b.event("lint")); got.Failed == counts || got.Status == "" {
+				t.Errorf("%+v, want that of the pipeline by %s: %t", got, source, counts)
+			}
+		})
+	}
+}
+
 func TestSince(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -169,6 +202,7 @@ func TestSince(t *testing.T) {
 		{"it passed in between", []string{"lint:failed", "lint:success", "lint:failed"}, 3},
 		{"another job failed before", []string{"lint:success", "lint:success rspec:failed", "lint:failed"}, 3},
 		{"a canceled pipeline does not count", []string{"lint:failed", "lint:canceled", "lint:failed"}, 1},
+		{"pipelines without the job do not count", []string{"lint:success", "lint:failed", "rspec:success", "rspec:failed", "lint:failed"}, 2},
 		{"it may fail, and the pipelines passed", []string{"lint:success", "lint:failed?", "lint:failed?"}, 2},
 		{"ten pipelines are looked at", strings.Split(strings.Repeat("lint:failed,", 12)+"lint:failed", ","), 4},
 	} {
@@ -208,6 +242,7 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	step("first", "1 of pipelines, 1 of jobs", "rspec")
+	step("a job that fails, for since when it does", "0 of pipelines, 1 of jobs", "lint")
 	step("other jobs", "0 of pipelines, 0 of jobs", "lint", "rspec", "none")
 	b.now = b.now.Add(59 * time.Second)
 	step("within the minute", "0 of pipelines, 0 of jobs", "lint", "rspec", "none")

@@ -140,10 +140,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		who = rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
 		may = rights.Acting{Rights: who, GitLab: gl}
 	}
+	unclassified := &unknown.Log{Store: db}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
-		Evaluations: evaluations, Rights: may, Unknown: &unknown.Log{Store: db},
+		Evaluations: evaluations, Rights: may, Unknown: unclassified,
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
@@ -218,7 +219,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	}
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
-		Reports: reports{journal}, Unknown: unknowns{unknown.Log{Store: db}}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Reports: reports{journal}, Unknown: unknowns{unclassified}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Parts: map[string]func(context.Context) any{

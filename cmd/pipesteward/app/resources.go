@@ -207,7 +207,7 @@ func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
 }
 
 // unknowns lists the failed jobs that no class covers, for the admin API.
-type unknowns struct{ unknown.Log }
+type unknowns struct{ *unknown.Log }
 
 var _ admin.UnknownLister = unknowns{}
 

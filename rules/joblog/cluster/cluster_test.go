@@ -60,6 +60,9 @@ func TestGroups(t *testing.T) {
 		{"the code differs", []string{"npm error code E503", "npm error code ECONNRESET", "npm error code E503"}, []string{"npm error code E503", "npm error code ECONNRESET"}},
 		{"the status differs", []string{"upload failed with status 502", "upload failed with status 403"}, []string{"upload failed with status 403", "upload failed with status 502"}},
 		{"how it failed differs", []string{"connection to db refused", "connection to db reset"}, []string{"connection to db reset", "connection to db refused"}},
+		{"the error differs", []string{"Traceback: a.KeyError in main", "Traceback: a.ValueError in main"}, []string{"Traceback: a.ValueError in main", "Traceback: a.KeyError in main"}},
+		{"exactly half is the same", []string{"a b c d", "a b e f"}, []string{"a b <*> <*>"}},
+		{"the more similar group, not the first", []string{"a b c d e f", "a b u v w x", "a b u v w y"}, []string{"a b u v w <*>", "a b c d e f"}},
 		{"other lengths", []string{"a b c", "a b c d"}, []string{"a b c d", "a b c"}},
 		{"little in common", []string{"the quick brown fox jumps", "the quick red cat sleeps"}, []string{"the quick red cat sleeps", "the quick brown fox jumps"}},
 		{"cut", []string{"something went wrong with thi…", "something went wrong with this and th…"}, []string{"something went wrong with this and", "something went wrong with"}},
@@ -156,6 +159,31 @@ func BenchmarkLog(b *testing.B) {
 	for b.Loop() {
 		if tree.Add(cluster.Words(joblog.Telling(strings.Join(joblog.Ending(text), "")))) == nil {
 			b.Fatal("no line")
+		}
+	}
+}
+
+// BenchmarkManyGroups adds lines, each of which is a group of its own, to a tree of so many
+// groups: nearly half of the words are the same.
+func BenchmarkManyGroups(b *testing.B) {
+	const groups, words = 500, 40
+	lines := make([][]string, 2*groups)
+	for n := range lines {
+		for i := range words {
+			if i < words/2-1 {
+				lines[n] = append(lines[n], "same")
+			} else {
+				lines[n] = append(lines[n], fmt.Sprintf("%c%c%c", 'a'+n%26, 'a'+n/26%26, 'a'+n/676))
+			}
+		}
+	}
+	for b.Loop() {
+		tree := cluster.New(groups)
+		for _, l := range lines {
+			tree.Add(l)
+		}
+		if len(tree.Groups()) != groups {
+			b.Fatal(len(tree.Groups()))
 		}
 	}
 }

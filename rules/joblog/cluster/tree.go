@@ -3,6 +3,8 @@ package cluster
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"hash/maphash"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,6 +34,7 @@ type leaf struct {
 // Group is a group of lines.
 type Group struct {
 	words []string
+	signs []uint64 // of the words
 	at    leaf
 }
 
@@ -61,15 +64,18 @@ func (t *Tree) Add(words []string) *Group {
 	if len(words) == 0 {
 		return nil
 	}
-	at := leaf{len(words), branch(words[0])}
-	g := mostSimilar(t.leaves[at], words)
+	line := &Group{words: slices.Clone(words), signs: make([]uint64, len(words)), at: leaf{len(words), branch(words[0])}}
+	for i, w := range words {
+		line.signs[i] = signOf(w)
+	}
+	g := mostSimilar(t.leaves[line.at], line)
 	if g == nil {
-		g = &Group{words: slices.Clone(words), at: at}
-		t.leaves[at] = append(t.leaves[at], g)
+		g = line
+		t.leaves[g.at] = append(t.leaves[g.at], g)
 	} else {
 		for i, w := range words {
 			if g.words[i] != w {
-				g.words[i] = wildcard
+				g.words[i], g.signs[i] = wildcard, signOf(wildcard)
 			}
 		}
 		t.groups = slices.DeleteFunc(t.groups, func(other *Group) bool { return other == g })
@@ -89,35 +95,84 @@ func branch(w string) string {
 	return w
 }
 
-// mostSimilar returns the group that a line with these words joins; nil if there is none.
-func mostSimilar(groups []*Group, words []string) (best *Group) {
-	most := 0
+// mostSimilar returns the group that a line joins, which is a group of its own so far; nil if
+// there is none.
+func mostSimilar(groups []*Group, line *Group) (best *Group) {
+	least := int(math.Ceil(similar * float64(len(line.words))))
 	for _, g := range groups {
-		same, ok := g.similarity(words)
-		if ok && same > most && float64(same) >= similar*float64(len(words)) {
-			best, most = g, same
+		if least > len(line.words) {
+			break
+		}
+		if same, ok := g.similarity(line, least); ok {
+			best, least = g, same+1
 		}
 	}
 	return best
 }
 
-// similarity returns how many words of a line are as in the group. ok is not set if the
-// line tells of something else: a word that says how it failed differs.
-func (g *Group) similarity(words []string) (same int, ok bool) {
-	for i, w := range words {
-		switch other := g.words[i]; {
-		case w == other:
+// similarity returns how many words of a line are as in the group. ok is not set if those are
+// less than least, or if the line tells of something else: a word that says how it failed
+// differs.
+func (g *Group) similarity(line *Group, least int) (same int, ok bool) {
+	left := len(g.words) - least // words that may differ
+	for i, sign := range line.signs {
+		other := g.signs[i]
+		switch {
+		case sign == other && line.words[i] == g.words[i]:
 			same++
-		case telling.MatchString(w) || telling.MatchString(other):
+		case left == 0, (sign|other)&1 != 0:
 			return 0, false
+		default:
+			left--
 		}
 	}
 	return same, true
 }
 
-// telling matches a word that says how something failed: a code or a constant, like E404,
-// ECONNRESET and 503, the name of an error, and the usual words.
-var telling = regexp.MustCompile(`\b(?:[A-Z][A-Z0-9_]{3,}|[A-Z]{1,6}\d{2,5}|[45]\d\d|\w*(?:Error|Exception)|not|no|failed|failure|timeout|timed|refused|denied|reset|expired|missing|killed|unauthorized|forbidden|undefined|unreachable|exceeded|aborted|interrupted|unavailable)\b`)
+var seed = maphash.MakeSeed()
+
+// signOf returns a number for a word, so that words that differ are found fast: the lowest bit
+// is set if the word tells how something failed, the others are a hash.
+func signOf(w string) uint64 {
+	if tells(w) {
+		return maphash.String(seed, w) | 1
+	}
+	return maphash.String(seed, w) &^ 1
+}
+
+// tells reports whether a word says how something failed: a code or a constant, like E404,
+// ECONNRESET and 503, the name of an error, or one of the usual words.
+func tells(w string) bool {
+	for part := range strings.FieldsFuncSeq(w, func(r rune) bool { return !isWord(r) }) {
+		switch {
+		case usual[part], strings.HasSuffix(part, "Error"), strings.HasSuffix(part, "Exception"):
+			return true
+		case isConstant(part), errorCode.MatchString(part), len(part) == 3 && digits.MatchString(part) && (part[0] == '4' || part[0] == '5'):
+			return true
+		}
+	}
+	return false
+}
+
+func isWord(r rune) bool {
+	return isUpper(r) || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_'
+}
+
+func isUpper(r rune) bool { return r >= 'A' && r <= 'Z' }
+
+// isConstant reports whether a word is like ECONNRESET.
+func isConstant(w string) bool {
+	return len(w) > 3 && isUpper(rune(w[0])) && !strings.ContainsFunc(w, func(r rune) bool { return r >= 'a' && r <= 'z' })
+}
+
+// usual are words that say how something failed.
+var usual = func() map[string]bool {
+	all := map[string]bool{}
+	for w := range strings.FieldsSeq("not no failed failure timeout timed refused denied reset expired missing killed unauthorized forbidden undefined unreachable exceeded aborted interrupted unavailable") {
+		all[w] = true
+	}
+	return all
+}()
 
 func (t *Tree) drop(g *Group) {
 	is := func(other *Group) bool { return other == g }
