@@ -26,6 +26,9 @@ const (
 	// failureRemembered is how long the store keeps a failed run: longer than a pipeline is
 	// worked on.
 	failureRemembered = 7 * 24 * time.Hour
+	// triedRemembered is how long the store keeps that a run was counted: as long as its end
+	// can be a try's, and that one can wait for its decision.
+	triedRemembered = failureRemembered + maxDecisionTime
 )
 
 // Who made a retry.

@@ -104,7 +104,8 @@ var Families = []Family{
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
 	{Value, "failed-run:<instance>:<pipeline>:<name>", "actions/ledger", "7d", "the last failed run of a job, by a hash of its name"},
 	{Value, "tries:class:<class>", "actions/ledger", "30d", "how many retries after failures of a class passed, by rule"},
-	{Value, "tries:project:<instance>:<project>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job"},
+	{Value, "tries:project:<instance>:<project>:<part>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job; in 16 parts, by a hash of class and job"},
+	{Value, "tried:<instance>:<job>", "actions/ledger", "8d", "a retried run is counted"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
@@ -252,10 +253,13 @@ func FailedRun(instance string, pipeline int64, name string) string {
 // ClassTries is the key of the counts of retries after failures of a class.
 func ClassTries(class string) string { return "tries:class:" + class }
 
-// ProjectTries is the key of the counts of retries in a project.
-func ProjectTries(instance string, project int64) string {
-	return fmt.Sprintf("tries:project:%s:%d", instance, project)
+// ProjectTries is the key of a part of the counts of retries in a project.
+func ProjectTries(instance string, project int64, part int) string {
+	return fmt.Sprintf("tries:project:%s:%d:%d", instance, project, part)
 }
+
+// Tried is the key that is set once the retried run of a job is counted.
+func Tried(instance string, job int64) string { return fmt.Sprintf("tried:%s:%d", instance, job) }
 
 // RequestFollowed is the id of the record of a request that waits for the outcome of its
 // decision.
