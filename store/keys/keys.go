@@ -92,12 +92,13 @@ var Families = []Family{
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
-	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
+	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule retries the job"},
 	{Value, "gitlab-note:<instance>:<project>:<merge request>", "actions/gitlabnotify", "30d", "what a note says, and where it is"},
 	{Value, "gitlab-status:<instance>:<project>:<pipeline>", "actions/gitlabnotify", "30d", "of when a commit status is"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "digest:<receiver>:<channel>", "actions/notify", "8d", "the last digest that was sent to an address"},
 	{Value, "digested:<notice>", "actions/notify", "8d", "what came of a notice in a digest"},
+	{Value, "end-evaluated:<instance>:<job>", "actions/follow", "7d", "the event of a retried job's failure was evaluated"},
 	{Value, "ended:<instance>:<pipeline>", "actions/notify", "1d", "how and when a pipeline ended last"},
 	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
@@ -378,8 +379,13 @@ func Failed(decision string) string { return "failed:decision:" + decision }
 // Retried is the key of the retry that made a job.
 func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }
 
-// Decided is the key that is set once a rule for pipelines has decided on a job.
+// Decided is the key that is set once a rule has decided to retry a job.
 func Decided(instance string, job int64) string { return fmt.Sprintf("decided:%s:%d", instance, job) }
+
+// EndEvaluated is the key that is set once the event of a retried job's failure was evaluated.
+func EndEvaluated(instance string, job int64) string {
+	return fmt.Sprintf("end-evaluated:%s:%d", instance, job)
+}
 
 // ClassBudget is the key of the retries of a failure class.
 func ClassBudget(class string) string { return "retries:class:" + class }
