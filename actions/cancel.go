@@ -38,6 +38,7 @@ func actCancel(ctx context.Context, _ *Runner, gl *gitlab.Client, p *pending) (*
 	}
 	switch job.Status {
 	case "canceled", "canceling":
+		p.Job.Status = job.Status
 		return done(0, "the job is %s", job.Status), nil
 	}
 	// GitLab answers 201 also for a job that it can't cancel.

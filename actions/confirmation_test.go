@@ -40,8 +40,8 @@ var (
 // rights are those of the tests: guests have none.
 type rights struct{ down bool }
 
-func (r rights) MayOn(_ context.Context, who chatops.Person, to chatops.Target, does string) (chatops.Refusal, error) {
-	text, err := r.refusal(who, to, does)
+func (r rights) MayAct(_ context.Context, who chatops.Person, e event.Event, _ bool, does string) (chatops.Refusal, error) {
+	text, err := r.refusal(who, chatops.TargetOf(e), does)
 	return actionstest.Refused(text), err
 }
 
@@ -367,6 +367,31 @@ func TestAConfirmationIsAwaited(t *testing.T) {
 	}
 }
 
+// A rejection holds for the job in its pipeline: when another job has been retried and has passed,
+// nobody is asked again, whoever has restarted in between.
+func TestARejectionHolds(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, confirmRules)
+	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	lint := h.End("lint", "success", "")
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	mustPress(h, ada, button(h, chatops.ButtonReject), "You have rejected it")
+	h.WorkOff()
+	h.MustRetry(lint)
+	h.End("lint", "success", "")
+	h.Start(actionstest.NewFuse(-1))
+	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
+	h.Pass(10*time.Second, time.Second)
+	question(h)
+	h.WantResults(event.ResultSkipped, event.ResultSkipped)
+	for _, o := range h.Outcomes() {
+		if o.Reason != "rejected by Ada in Slack" {
+			t.Errorf("skipped: %s", o.Reason)
+		}
+	}
+}
+
 // Events that want the same job played ask once.
 func TestAJobIsAskedAboutOnce(t *testing.T) {
 	t.Parallel()
@@ -578,4 +603,38 @@ func TestADroppedQuestion(t *testing.T) {
 	}
 	h.WorkOff()
 	h.WantOutcome(event.ResultFailed, "the question in #deploys was dropped from the queue", "/play", 0)
+}
+
+// TestWhoConfirmedHasNoRights: a play that somebody confirmed who lost the right to it before
+// it is carried out is skipped. What rules decide alone needs nobody's rights.
+func TestWhoConfirmedHasNoRights(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		rules  string
+		result string
+		reason string
+		plays  int
+	}{
+		"confirmed":       {confirmRules, event.ResultSkipped, "Ada may not do this any more, and would read: You may not. Ask Bob.; confirmed by Ada in Slack", 0},
+		"nobody confirms": {strings.Replace(confirmRules, `confirm: "#deploys", confirm_within: 2h, `, "", 1), event.ResultDone, "", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := actionstest.New(t, c.rules)
+			h.Rights = actionstest.Rights(func(chatops.Person, chatops.Target, string) (string, error) { return "You may not. Ask Bob.", nil })
+			h.Start(actionstest.NewFuse(-1))
+			manualJob(h)
+			h.Work()
+			if c.plays == 0 {
+				mustPress(h, ada, button(h, chatops.ButtonConfirm), "You have confirmed it") // with the rights of then
+			}
+			h.WorkOff()
+			if o := h.Only(); o.Result != c.result || o.Reason != c.reason {
+				t.Errorf("outcome %s (%s), want %s (%s)", o.Result, o.Reason, c.result, c.reason)
+			}
+			if n := h.GitLab.Count("POST", "/play"); n != c.plays {
+				t.Errorf("%d plays, want %d", n, c.plays)
+			}
+		})
+	}
 }

@@ -29,7 +29,8 @@ type attempt struct {
 	lease *worker.Lease
 	stop  pause.Stop // why the action is stopped now, if it is
 
-	breakers []breaker.State // of a retry's failure classes
+	breakers    []breaker.State // of a retry's failure classes
+	confirmedBy event.Requester // zero: nobody must confirm it
 }
 
 // guard returns the verdict that ends or defers an attempt, nil if the attempt may go
@@ -52,6 +53,7 @@ func (r *Runner) carryOut(ctx context.Context, a *attempt) (*verdict, error) {
 		r.calledFor,      // does the job's real state call for the action?
 		r.notDry,         // is it a dry run?
 		r.confirmed,      // a play that a person must confirm: has somebody done so?
+		r.entitled,       // a person requested or confirmed it: may they still do so?
 		r.worthIt,        // a retry: have enough of such retries passed?
 		r.pipelineBudget, // a retry: has its pipeline retries left?
 		r.rateBudgets,    // a retry: have its class, its project and all projects retries left?

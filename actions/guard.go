@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/jobstate"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
 )
@@ -160,6 +161,7 @@ func (r *Runner) notDry(_ context.Context, a *attempt) (*verdict, error) {
 func (r *Runner) confirmed(ctx context.Context, a *attempt) (*verdict, error) {
 	c, err := r.Confirms.Check(ctx, a.Decision, a.Try, time.Duration(a.Waited), &a.Progress)
 	if err != nil || c.Confirmed {
+		a.confirmedBy = c.By
 		return nil, err
 	}
 	return &verdict{result: c.Result, reason: c.Reason, wait: c.Wait, waits: c.Waits}, nil
@@ -180,6 +182,35 @@ func (r *Runner) worthIt(ctx context.Context, a *attempt) (*verdict, error) {
 		return skipped("%s", v.Reason), nil
 	}
 	return nil, nil
+}
+
+// errNoRights is the error of a server that can't find out what people may do.
+var errNoRights = errors.New("what the person may do who wanted it can't be found out: this server has no --slack-token")
+
+// errBusy is the error of a decision that must wait because as many records as may be wait
+// for Slack.
+var errBusy = &worker.LaterError{Err: errors.New("as many calls to Slack are in progress as may be"), After: time.Second}
+
+// entitled skips a decision that a person requested or confirmed who may no longer do so:
+// rights may have changed while it waited. The decisions of rules are those of nobody.
+func (r *Runner) entitled(ctx context.Context, a *attempt) (*verdict, error) {
+	by := a.confirmedBy
+	if a.Requested() {
+		by = a.By
+	}
+	switch {
+	case by == (event.Requester{}):
+		return nil, nil
+	case r.Rights == nil:
+		return nil, errNoRights
+	case !a.lease.EnterSlowLane():
+		return nil, errBusy
+	}
+	refusal, err := r.Rights.Lost(ctx, by, a.Decision)
+	if err != nil || refusal == "" {
+		return nil, err
+	}
+	return skipped("%s may not do this any more, and would read: %s", cmp.Or(by.Name, by.UserID), refusal), nil
 }
 
 // pipelineBudget skips a retry when its pipeline has had as many as

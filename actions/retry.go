@@ -50,6 +50,8 @@ func observeRetry(ctx context.Context, r *Runner, p *pending) (*verdict, error) 
 	}
 	perJob := r.Rules().Limits().PerJob
 	switch {
+	case waitsToBePlayed(s.Job):
+		return skipped("the job is %s: only failed jobs are retried", s.Job.Status), nil
 	case s.Job.Status != "failed":
 		return skipped("the job is %s, no longer failed", s.Job.Status), nil
 	case s.Job.Archived:

@@ -76,6 +76,13 @@ type Guard interface {
 	budget.Guard
 }
 
+// Rights says what people may do who request or confirm decisions.
+type Rights interface {
+	// Lost returns why a person may not do any more what a decision does, for people; "": the
+	// person may. An error means that this is not known now.
+	Lost(ctx context.Context, by event.Requester, d event.Decision) (refusal string, err error)
+}
+
 // Recent is a log of recent items.
 type Recent interface {
 	// Add adds an item, given in parts, by the subject by which it is found. It does
@@ -110,6 +117,9 @@ type Config struct {
 	SeenTTL time.Duration
 	// Own is the CI job that this process runs in: no action ends or changes it.
 	Own Own
+	// Rights is asked before each action that a person requested or confirmed; nil: such
+	// actions wait for another process.
+	Rights Rights
 }
 
 // Runner works on the queue of events, decisions and outcomes.
@@ -172,9 +182,9 @@ func (r *Runner) Run(ctx context.Context, grace time.Duration) { r.Pool.Run(ctx,
 // flight. Records that other replicas have leased do not count.
 func (r *Runner) WorkOff(ctx context.Context, grace time.Duration) { r.Pool.WorkOff(ctx, grace) }
 
-// Announce sends a text to an address, as notify.Notifier does.
-func (r *Runner) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
-	return r.notifier.Announce(ctx, key, to, text, since, about...)
+// Announce sends a notice, as notify.Notifier does.
+func (r *Runner) Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error {
+	return r.notifier.Announce(ctx, key, notice, since, about...)
 }
 
 // Reconnect has a receiver called again that was given up for a while: its token, for

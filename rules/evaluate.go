@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -211,11 +210,7 @@ func (ev *evaluation) decide(r *Rule, a Action, t target) (event.Decision, *Rule
 		return d, err
 	}
 	var failed error
-	d.Action.Confirm, failed = a.Confirm.name(session)
-	if failed == nil && a.Confirm.Template != nil && strings.Trim(d.Action.Confirm, "# ") == "" { // else nobody would be asked
-		failed = errors.New("the name of the Slack channel is empty")
-	}
-	if failed != nil {
+	if d.Action.Confirm, failed = a.Confirm.name(session); failed != nil { // else nobody would be asked
 		return d, &RuleError{r.Name, "confirm", failed}
 	}
 	d.Key = a.key(d)

@@ -3,9 +3,7 @@ package rules
 import (
 	"cmp"
 	"context"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression"
@@ -42,28 +40,6 @@ func (q Quiet) of(result string) event.Quiet {
 	return q.Hours
 }
 
-// Channel is a channel as a rule file gives it: of Slack, or a constant one of GitLab.
-type Channel struct {
-	Source   string               // a name, an id, [event.ChannelAuthor] or a text with expressions
-	Template *expression.Template // nil: there are no expressions
-}
-
-// Constant returns the channel if it is the same for all events, else "".
-func (c Channel) Constant() string {
-	if c.Template != nil {
-		return ""
-	}
-	return c.Source
-}
-
-// name renders the channel.
-func (c Channel) name(s *expression.Session) (string, error) {
-	if c.Template == nil {
-		return c.Source, nil
-	}
-	return s.Text(*c.Template, channelName)
-}
-
 // templates returns the texts with expressions.
 func (n Notify) templates() []*expression.Template {
 	all := []*expression.Template{n.Channel.Template, n.Text}
@@ -98,21 +74,6 @@ func (n Notify) to(ev *evaluation, state event.State) (event.Address, error) {
 	}
 	channel, err := n.Channel.name(ev.Session)
 	return event.Address{Receiver: n.Receiver, Channel: channel}, err
-}
-
-// notInChannelName matches what the name of a Slack channel can't have.
-var notInChannelName = regexp.MustCompile(`[^\p{L}\p{M}\p{N}_-]+`)
-
-// channelID matches the ids of channels and users in Slack.
-var channelID = regexp.MustCompile(`^[CDGUW][A-Z0-9]{8,}$`)
-
-// channelName writes a value as it stands in the names of Slack channels: in lower case,
-// with - for what they can't have. An id stays as it is.
-func channelName(value string) string {
-	if channelID.MatchString(value) {
-		return value
-	}
-	return strings.Trim(notInChannelName.ReplaceAllString(strings.ToLower(value), "-"), "-")
 }
 
 // Notices returns the messages that the rules of the outcome's decision send

@@ -29,6 +29,8 @@ func TestChannelOfANotice(t *testing.T) {
 		{"letters of other languages", `"#ci-{{ project.namespace }}"`, "平台/Größe", "#ci-平台-größe", false},
 		{"an id by a condition", `"{{ project.namespace == 'platform' ? 'C024BE91L' : 'ci' }}"`, "platform", "C024BE91L", false},
 		{"markup", `"#ci-{{ project.namespace }}"`, "<!channel>", "#ci-channel", false},
+		{"more than names have", `"#ci-{{ project.namespace }}"`, strings.Repeat("x", 80), "", true},
+		{"nothing", `"{{ project.namespace }}"`, "!", "", true},
 		{"an expression that fails", `"#ci-{{ jobs()[0].name }}"`, "platform", "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

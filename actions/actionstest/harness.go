@@ -28,6 +28,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/requests"
+	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/unknown"
@@ -171,8 +172,13 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 		GitLab: gl, State: guard, Pauses: pause.Pauses{Store: guard, Now: h.Now, Log: log}, DryRun: h.DryRun, Log: log,
 	})}
 	maps.Copy(receivers, h.Receivers)
+	var may actions.Rights = Rights(Everybody)
+	if h.Rights != nil {
+		may = rights.Acting{Rights: h.Rights, GitLab: gl}
+	}
 	runner := actions.New(actions.Config{
-		Queue: queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(receivers), Rules: h.Rules.Load,
+		Rights: may,
+		Queue:  queue, Journal: fusedStore{Store: h.DB, fuse: f}, Guard: guard, GitLab: gl, Receivers: notify.Named(receivers), Rules: h.Rules.Load,
 		Now: h.Now, Log: log, Metrics: counters, Workers: max(h.Workers, 2), NativeRetry: h.NativeRetry, Own: h.Own, Unknown: &unknown.Log{Store: guard},
 	})
 	if h.Rights != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/confirm"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/requests"
+	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/story"
@@ -59,12 +60,17 @@ func (r Rights) Outsider(_ context.Context, p chatops.Person) (chatops.Refusal, 
 // Everybody may do everything.
 func Everybody(chatops.Person, chatops.Target, string) (refusal string, err error) { return "", nil }
 
+// Lost implements actions.Rights where there is no Slack app: nobody loses any.
+func (Rights) Lost(context.Context, event.Requester, event.Decision) (refusal string, err error) {
+	return "", nil
+}
+
 // handleRequests has a runner handle what people request from Slack.
 func (h *Harness) handleRequests(runner *actions.Runner, guard fusedStore, replies *slack.Notifier) {
 	config := runner.Config
 	pauses := pause.Pauses{Store: guard, Now: h.Now, Log: config.Log}
 	handler := &requests.Handler{
-		Store: guard, GitLab: config.GitLab, Rights: h.Rights, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: h.Rights}, Replies: replies, Maker: runner,
+		Store: guard, GitLab: config.GitLab, Rights: h.Rights, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: rights.Acting{Rights: h.Rights, GitLab: config.GitLab}}, Replies: replies, Maker: runner,
 		Stories: &story.Builder{
 			GitLab: config.GitLab, Store: guard, Evaluations: nothingRecent{}, Deliveries: noDeliveries{}, Pauses: pauses, Rules: config.Rules, Facts: runner.Facts, Receives: true, Now: h.Now,
 		},

@@ -111,7 +111,11 @@ func (b *Breakers) announce(ctx context.Context, rec Record, phase, block string
 	if err != nil {
 		return err
 	}
-	return b.Announcer.Announce(ctx, keys.StormRecord(rec.Class, rec.Opened)+":"+phase, rec.Threshold.To, text, rec.Opened, "class", rec.Class)
+	notice := event.Notice{Address: rec.Threshold.To, Text: text, Subject: keys.StormRecord(rec.Class, rec.Opened), Turn: event.StateBegan}
+	if phase == "end" {
+		notice.Turn = event.StateResolved
+	}
+	return b.Announcer.Announce(ctx, notice.Subject+":"+phase, notice, rec.Opened, "class", rec.Class)
 }
 
 // stormBegan is the data of the message about a breaker that has opened: mrkdwn.

@@ -62,10 +62,10 @@ type Queue interface {
 
 // Announcer sends messages to channels.
 type Announcer interface {
-	// Announce sends a text to a channel, once for each key. It returns an error
+	// Announce sends a notice, once for each key. It returns an error
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
-	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error
 }
 
 // Breakers are the circuit breakers of all failure classes. All fields are

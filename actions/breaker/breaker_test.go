@@ -311,6 +311,46 @@ func TestStormInChinese(t *testing.T) {
 	}
 }
 
+// TestStormWhileMuted: people who read that a storm has begun read that it is over once a mute
+// ends; those from whom a mute kept its beginning read nothing of its end.
+func TestStormWhileMuted(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
+	t.Parallel()
+	text := strings.Replace(stormRules, "failures: 30, pipelines: 10", "failures: 2, pipelines: 2", 1)
+	for name, seen := range map[string]bool{"after its beginning": true, "before": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			actionstest.KilledTwice(t, func(h *actionstest.Harness) {
+				mute := func() {
+					if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ops", By: "ann", Until: h.Now().Add(17 * time.Minute)}, false); err != nil {
+						h.Fatal(err)
+					}
+				}
+				if !seen {
+					mute()
+				}
+				for range 2 {
+					h.Deliver(h.GitLab.JobHookBody(h.FailedJob("runner_system_failure").ID))
+				}
+				if seen {
+					h.Work()
+					mute()
+				}
+			}, text, func(h *actionstest.Harness, when string) {
+				var posts []string
+				for _, post := range h.Posts() {
+					if strings.Contains(strings.ToLower(post), "storm") {
+						posts = append(posts, post)
+					}
+				}
+				if seen && (len(posts) != 2 || !strings.Contains(posts[1], "is over after")) || !seen && len(posts) > 0 {
+					h.Errorf("%s: posts %q", when, posts)
+				}
+			})
+		})
+	}
+}
+
 // Killed at any step of its start, a second storm is announced like the first.
 func TestSecondStormKilledAtAnyStep(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")

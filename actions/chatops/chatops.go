@@ -36,7 +36,12 @@ const maxName = 80
 
 // Requester returns the person as decisions name them.
 func (p Person) Requester() event.Requester {
-	return event.Requester{Name: words.Plain.Text(p.Name, maxName), UserID: words.Plain.Text(p.UserID, maxName)}
+	return event.Requester{Name: words.Plain.Text(p.Name, maxName), UserID: words.Plain.Text(p.UserID, maxName), TeamID: words.Plain.Text(p.TeamID, maxName)}
+}
+
+// PersonOf returns the person who requested or confirmed a decision.
+func PersonOf(by event.Requester) Person {
+	return Person{UserID: by.UserID, TeamID: by.TeamID, Name: by.Name}
 }
 
 // Place is where in Slack a request was made.
@@ -86,8 +91,8 @@ type Button struct {
 
 // Reply answers a request in Slack.
 type Reply struct {
-	Text   string // mrkdwn
-	Public bool   // to all in the channel; else only to the person
+	Text   string `json:"text"`            // mrkdwn
+	Public bool   `json:"public,omitzero"` // to all in the channel; else only to the person
 }
 
 // Refusal is why a person may not do something.
@@ -106,4 +111,7 @@ type Target struct {
 	// may deploy to any: GitLab's API does not tell that.
 	AllEnvironments bool
 	Owner           int64 // the id in GitLab of the user who started the job; 0: not known
+	// Upstream is the pipeline of another project whose skipped jobs GitLab would run, too; nil:
+	// there is none.
+	Upstream *Target
 }

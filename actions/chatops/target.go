@@ -6,15 +6,17 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// TargetOf returns what the rights on an event's job depend on. Only Job Hooks tell that a
-// job deploys to no environment. The user of an event is the owner of its job once that has
-// ended: until then another user may play it, and of another run of the job nothing but its
-// id is known.
+// TargetOf returns what the rights on an event's job depend on. Only Job Hooks, and Pipeline
+// Hooks of the jobs that they list, tell that a job deploys to no environment. The user of an
+// event of a job is the owner of that job once it has ended: until then another user may play
+// it, and of another run of the job nothing but its id is known. The user of a Pipeline Hook
+// started the pipeline.
 func TargetOf(e event.Event) Target {
 	t := TargetOfPipeline(e)
 	t.add(e.Job.Environment)
-	t.AllEnvironments = len(t.Environments) > 0 || ofHook(e) && e.Meta.Kind == event.KindJob
-	if event.Ended(e.Job.Status) {
+	listed := func(j event.Job) bool { return j.ID == e.Job.ID }
+	t.AllEnvironments = len(t.Environments) > 0 || ofHook(e) && e.Meta.Kind == event.KindJob || KnowsEnvironments(e) && slices.ContainsFunc(e.Pipeline.Jobs, listed)
+	if e.Meta.Kind != event.KindPipeline && event.Ended(e.Job.Status) {
 		t.Owner = e.User.ID
 	}
 	return t

@@ -19,19 +19,20 @@ func TestTargetOf(t *testing.T) {
 		job          event.Job
 		want         chatops.Target
 	}{
-		"a hook":                     {event.KindJob, event.SourceWebhook, event.Job{ID: 1, Status: "failed"}, chatops.Target{AllEnvironments: true, Owner: 5}},
-		"a hook that was sent again": {event.KindJob, event.SourceReplay, event.Job{ID: 1, Status: "failed"}, chatops.Target{AllEnvironments: true, Owner: 5}},
-		"a hook of a deployment":     {event.KindJob, event.SourceWebhook, event.Job{ID: 1, Status: "failed", Environment: production}, chatops.Target{Environments: deploys, AllEnvironments: true, Owner: 5}},
-		"a hook of a manual job":     {event.KindJob, event.SourceWebhook, event.Job{ID: 1, Status: "manual"}, chatops.Target{AllEnvironments: true}},
-		"another run of the job":     {event.KindJob, event.SourceWebhook, event.Job{ID: 2}, chatops.Target{AllEnvironments: true}},
-		"the API":                    {event.KindJob, event.SourceCatchUp, event.Job{ID: 1, Status: "failed"}, chatops.Target{Owner: 5}},
-		"a schedule":                 {event.KindSchedule, event.SourceSchedule, event.Job{ID: 1, Status: "success"}, chatops.Target{Owner: 5}},
-		"a press on a deployment":    {event.KindJob, event.SourceButton, event.Job{ID: 1, Status: "failed", Environment: production}, chatops.Target{Environments: deploys, AllEnvironments: true, Owner: 5}},
-		"a pipeline":                 {event.KindPipeline, event.SourceWebhook, event.Job{}, chatops.Target{}},
-		"a job of a pipeline":        {event.KindPipeline, event.SourceWebhook, event.Job{ID: 3}, chatops.Target{}},
+		"a hook":                      {event.KindJob, event.SourceWebhook, event.Job{ID: 1, Status: "failed"}, chatops.Target{AllEnvironments: true, Owner: 5}},
+		"a hook that was sent again":  {event.KindJob, event.SourceReplay, event.Job{ID: 1, Status: "failed"}, chatops.Target{AllEnvironments: true, Owner: 5}},
+		"a hook of a deployment":      {event.KindJob, event.SourceWebhook, event.Job{ID: 1, Status: "failed", Environment: production}, chatops.Target{Environments: deploys, AllEnvironments: true, Owner: 5}},
+		"a hook of a manual job":      {event.KindJob, event.SourceWebhook, event.Job{ID: 1, Status: "manual"}, chatops.Target{AllEnvironments: true}},
+		"another run of the job":      {event.KindJob, event.SourceWebhook, event.Job{ID: 2}, chatops.Target{AllEnvironments: true}},
+		"the API":                     {event.KindJob, event.SourceCatchUp, event.Job{ID: 1, Status: "failed"}, chatops.Target{Owner: 5}},
+		"a schedule":                  {event.KindSchedule, event.SourceSchedule, event.Job{ID: 1, Status: "success"}, chatops.Target{Owner: 5}},
+		"a press on a deployment":     {event.KindJob, event.SourceButton, event.Job{ID: 1, Status: "failed", Environment: production}, chatops.Target{Environments: deploys, AllEnvironments: true, Owner: 5}},
+		"a pipeline":                  {event.KindPipeline, event.SourceWebhook, event.Job{}, chatops.Target{}},
+		"a job that a pipeline lists": {event.KindPipeline, event.SourceWebhook, event.Job{ID: 4, Status: "success"}, chatops.Target{AllEnvironments: true}},
+		"a job of a pipeline":         {event.KindPipeline, event.SourceWebhook, event.Job{ID: 3}, chatops.Target{}},
 	} {
 		c.want.Project, c.want.Ref = 7, "main"
-		e := event.Event{Meta: event.Meta{Kind: c.kind, Source: c.source}, Project: event.Project{ID: 7}, Pipeline: event.Pipeline{Ref: "main"}, Job: c.job, User: event.User{ID: 5}}
+		e := event.Event{Meta: event.Meta{Kind: c.kind, Source: c.source}, Project: event.Project{ID: 7}, Pipeline: event.Pipeline{Ref: "main", Jobs: []event.Job{{ID: 4}}}, Job: c.job, User: event.User{ID: 5}}
 		if diff := cmp.Diff(c.want, chatops.TargetOf(e)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}

@@ -16,9 +16,9 @@ import (
 
 // Rights says what people may do.
 type Rights interface {
-	// MayOn returns why a person may not do to a target what a button does; nil: the person
-	// may.
-	MayOn(ctx context.Context, who chatops.Person, to chatops.Target, does string) (refusal chatops.Refusal, err error)
+	// MayAct returns why a person may not do to an event's job, or with pipeline to its whole
+	// pipeline, what a button does; nil: the person may.
+	MayAct(ctx context.Context, who chatops.Person, e event.Event, pipeline bool, does string) (refusal chatops.Refusal, err error)
 }
 
 // Answers takes the answers that people give with the buttons of a question.
@@ -53,7 +53,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if o.Action.Confirm == "" {
 		return say(in, "confirm_unneeded", nil)
 	}
-	refusal, err := a.Rights.MayOn(ctx, r.By, chatops.TargetOf(o.Event), chatops.ButtonPlay)
+	refusal, err := a.Rights.MayAct(ctx, r.By, o.Event, false, chatops.ButtonPlay)
 	if err != nil {
 		return chatops.Reply{}, err
 	}

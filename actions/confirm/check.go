@@ -35,10 +35,11 @@ type Progress struct {
 // Check is the result of a check of a decision: it is confirmed, or it waits or ends.
 type Check struct {
 	Confirmed bool
-	Result    string        // deferred, skipped or failed
-	Reason    string        // for people; of one that waits: "" where nobody is notified
-	Wait      time.Duration // until the next check of one that waits
-	Waits     event.Wait    // what it waits for
+	By        event.Requester // who confirmed it; zero: nobody must
+	Result    string          // deferred, skipped or failed
+	Reason    string          // for people; of one that waits: "" where nobody is notified
+	Wait      time.Duration   // until the next check of one that waits
+	Waits     event.Wait      // what it waits for
 }
 
 func skipped(format string, args ...any) Check {
@@ -62,6 +63,11 @@ func (c *Confirmer) Check(ctx context.Context, d event.Decision, try int, waited
 		return Check{Confirmed: true}, nil
 	case c.Unattended:
 		return skipped("a person must confirm it in %s, for which a CI job does not wait: `pipesteward serve` does", Place(d)), nil
+	}
+	if !p.Questioned {
+		if before, err := c.rejection(ctx, d); err != nil || before.Given() {
+			return answered(d, before), err
+		}
 	}
 	alone, err := c.Guard.Claim(ctx, claimOf(d), d.ID, claimFor)
 	switch {
@@ -125,7 +131,7 @@ func answered(d event.Decision, a event.Answer) Check {
 	case a.Expired:
 		return skipped("nobody confirmed it in %s within %s", Place(d), event.Coarse(time.Duration(d.Action.ConfirmWithin)))
 	case a.Confirmed:
-		return Check{Confirmed: true}
+		return Check{Confirmed: true, By: a.By}
 	}
 	return skipped("rejected by %s", by(a))
 }

@@ -8,7 +8,8 @@
 // record with an id of its own, which no second one can have; so is the end of the time.
 // Its handler stores the answer and makes the decision due; then all guards check the
 // decision again. What became of the question is edited into its message: when somebody
-// has answered, and when the decision ends.
+// has answered, and when the decision ends. A rejection holds for the job, by its name, in that
+// pipeline: nobody is asked again for the rule.
 package confirm
 
 import (
@@ -85,6 +86,17 @@ func (c *Confirmer) asked(ctx context.Context, decision string) (asked event.Ask
 	return asked, c.read(ctx, keys.Asked(decision), &asked)
 }
 
+// rejectionOf returns the key of the rejection that holds for a decision. Another job of its
+// pipeline may pass later and have the same decided again: its key has the newest job.
+func rejectionOf(d event.Decision) string {
+	return keys.Rejected(d.Meta.Instance, d.Project.ID, d.Pipeline.ID, d.Rule, d.Job.Name)
+}
+
+// rejection returns the answer that rejected the same play before; zero: nobody did.
+func (c *Confirmer) rejection(ctx context.Context, d event.Decision) (answer event.Answer, err error) {
+	return answer, c.read(ctx, rejectionOf(d), &answer)
+}
+
 // answer returns the answer to the question of a decision; zero while there is none.
 func (c *Confirmer) answer(ctx context.Context, decision string) (answer event.Answer, err error) {
 	return answer, c.read(ctx, keys.Answer(decision), &answer)
@@ -132,6 +144,11 @@ func (c *Confirmer) Handle(ctx context.Context, l *worker.Lease, rec Record) err
 	value, err := json.Marshal(rec.Answer)
 	if err != nil {
 		return err
+	}
+	if !rec.Answer.Confirmed && !rec.Answer.Expired { // first: whoever sees the answer asks nobody again
+		if err := c.Guard.Set(ctx, rejectionOf(rec.Decision), value, keepFor); err != nil {
+			return err
+		}
 	}
 	if err := c.Guard.Set(ctx, keys.Answer(rec.ID), value, keepFor); err != nil {
 		return err

@@ -106,6 +106,7 @@ type projectJSON struct {
 	Archived      bool            `json:"archived"`                                    // not in lists with simple=true
 	VariablesRole string          `json:"ci_pipeline_variables_minimum_override_role"` // 17.1+, to Maintainers
 	Restricted    bool            `json:"restrict_user_defined_variables"`             // before: only Maintainers may
+	CancelRole    string          `json:"ci_restrict_pipeline_cancellation_role"`      // Premium, 16.8+, to Maintainers
 	ForkedFrom    struct {
 		ID gitlabjson.Int `json:"id"`
 	} `json:"forked_from_project"` // where the token's user may see it
@@ -310,7 +311,7 @@ func (p projectJSON) dated() Project {
 	if role == "" && p.Restricted {
 		role = "maintainer"
 	}
-	return Project{Project: p.project(), CreatedAt: p.CreatedAt.Time(), Archived: p.Archived, VariablesRole: role, ForkedFrom: int64(p.ForkedFrom.ID)}
+	return Project{Project: p.project(), CreatedAt: p.CreatedAt.Time(), Archived: p.Archived, VariablesRole: role, CancelRole: p.CancelRole, ForkedFrom: int64(p.ForkedFrom.ID)}
 }
 
 // hook converts to a Hook of the project or group of owned.

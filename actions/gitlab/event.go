@@ -44,7 +44,7 @@ func (c *Client) Event(job Job, source string) event.Event {
 var notInAPI = map[string][]string{
 	event.KindJob: {"job.runner.tags", "job.environment", "pipeline.upstream", "user.email"},
 	event.KindPipeline: {
-		"pipeline.variables", "pipeline.protected_ref", "pipeline.upstream", "pipeline.jobs[].manual", "pipeline.jobs[].runner.tags", "pipeline.jobs[].environment",
+		"pipeline.variables", "pipeline.protected_ref", "pipeline.upstream", "pipeline.jobs[].manual", "pipeline.jobs[].delayed", "pipeline.jobs[].runner.tags", "pipeline.jobs[].environment",
 		"user.email",
 	},
 }

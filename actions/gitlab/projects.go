@@ -28,7 +28,10 @@ type Project struct {
 	// maintainer, owner or no_one_allowed (17.1+). GitLab shows it to Maintainers; "" if
 	// it does not.
 	VariablesRole string
-	ForkedFrom    int64 // id of the project that it is a fork of; 0: of none that the token's user may see
+	// CancelRole is the least role that may cancel pipelines and jobs: developer, maintainer
+	// or no_one (Premium, 16.8+). GitLab shows it to Maintainers; "" if it does not.
+	CancelRole string
+	ForkedFrom int64 // id of the project that it is a fork of; 0: of none that the token's user may see
 }
 
 // Project returns one project: by its id in digits, or by its full path, including

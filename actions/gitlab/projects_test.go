@@ -22,11 +22,11 @@ func TestProject(t *testing.T) {
 		name string
 		want gitlab.Project
 	}{
-		{"22", gitlab.Project{CreatedAt: w.project.CreatedAt, VariablesRole: "developer", Project: event.Project{
+		{"22", gitlab.Project{CreatedAt: w.project.CreatedAt, VariablesRole: "developer", CancelRole: "developer", Project: event.Project{
 			ID: 22, Path: "platform/tools/shop", Name: "shop", Namespace: "platform/tools",
 			URL: w.project.WebURL, DefaultBranch: "main",
 		}}},
-		{"platform/old.shop", gitlab.Project{CreatedAt: old.CreatedAt, Archived: true, VariablesRole: "developer", Project: event.Project{
+		{"platform/old.shop", gitlab.Project{CreatedAt: old.CreatedAt, Archived: true, VariablesRole: "developer", CancelRole: "developer", Project: event.Project{
 			ID: old.ID, Path: "platform/old.shop", Name: "old.shop", Namespace: "platform",
 			URL: old.WebURL, DefaultBranch: "main",
 		}}},

@@ -61,10 +61,10 @@ type Queue interface {
 
 // Announcer sends messages to channels.
 type Announcer interface {
-	// Announce sends a text to a channel, once for each key. It returns an error
+	// Announce sends a notice, once for each key. It returns an error
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
-	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error
 }
 
 // Config configures a Monitor. All fields are required.
@@ -304,5 +304,9 @@ func (m *Monitor) announce(ctx context.Context, rec Record, what, block string, 
 	if err != nil {
 		return err
 	}
-	return m.Announcer.Announce(ctx, keys.TroubleRecord(rec.Started)+":"+what, storm.To, text, rec.Started, "trouble", rec.Kind)
+	notice := event.Notice{Address: storm.To, Text: text, Subject: keys.TroubleRecord(rec.Started), Turn: event.StateBegan}
+	if what == "end" {
+		notice.Turn = event.StateResolved
+	}
+	return m.Announcer.Announce(ctx, notice.Subject+":"+what, notice, rec.Started, "trouble", rec.Kind)
 }

@@ -204,6 +204,30 @@ func TestOutageIsAnnouncedOnceByAllReplicas(t *testing.T) {
 	}
 }
 
+// TestOutageThatEndsWhileMuted: people who read that GitLab can't be used read that it can be
+// used again once a mute ends.
+func TestOutageThatEndsWhileMuted(t *testing.T) {
+	h := actionstest.New(t, healthRules)
+	h.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
+	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
+	h.Pass(time.Minute, time.Second)
+	if _, err := h.Mutes().Mute(t.Context(), event.Mute{By: "ann"}, false); err != nil {
+		t.Fatal(err)
+	}
+	h.GitLab.ClearFaults()
+	h.Pass(20*time.Minute, 20*time.Second)
+	if posts := h.Posts(); len(posts) != 1 {
+		t.Errorf("posted %q while muted, want nothing after the first", posts)
+	}
+	if _, err := h.Mutes().Unmute(t.Context(), event.Mute{}, "ann"); err != nil {
+		t.Fatal(err)
+	}
+	h.Pass(2*time.Minute, 20*time.Second)
+	if posts := h.Posts(); len(posts) != 2 || !strings.Contains(posts[1], "can use GitLab again") {
+		t.Errorf("posted %q, want that it can be used again", posts)
+	}
+}
+
 // Trouble that was over before anybody restarted the process is said to be over.
 func TestOutageEndsAfterRestart(t *testing.T) {
 	h := actionstest.New(t, healthRules)

@@ -156,10 +156,10 @@ func ids(seen []sighting) []byte {
 
 // Announcer sends messages to channels.
 type Announcer interface {
-	// Announce sends a text to a channel, once for each key. It returns an error while a
+	// Announce sends a notice, once for each key. It returns an error while a
 	// later call can succeed, which ends some time after since; about are attributes for
 	// the log.
-	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error
 }
 
 // Announcements handles the queue's records.
@@ -178,7 +178,7 @@ func (a Announcements) Handle(ctx context.Context, l *worker.Lease, rec Record) 
 	if err != nil {
 		return err
 	}
-	if err := a.Announcer.Announce(ctx, l.ID(), storm.To, text, rec.Since, "record", l.ID()); err != nil {
+	if err := a.Announcer.Announce(ctx, l.ID(), event.Notice{Address: storm.To, Text: text}, rec.Since, "record", l.ID()); err != nil {
 		return err
 	}
 	return l.Done(ctx)

@@ -61,7 +61,7 @@ func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) er
 		if err != nil {
 			return err
 		}
-		if err := l.Announcer.Announce(ctx, lease.ID(), notice.Address, text, t.At, about...); err != nil {
+		if err := l.Announcer.Announce(ctx, lease.ID(), event.Notice{Address: notice.Address, Text: text}, t.At, about...); err != nil {
 			return err
 		}
 	}

@@ -99,7 +99,7 @@ type Announcer interface {
 	// Announce sends a text to an address, once for each key. It returns an error
 	// while a later call can succeed, which ends some time after since; about are
 	// attributes for the log.
-	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error
 }
 
 // Config configures a Ledger. All fields are required.

@@ -20,8 +20,8 @@ import (
 // An outcome that is muted is shown in the message of its pipeline, if there is one that can be
 // edited, so that the message is true; it is no reply there, and begins no message.
 //
-// What is muted is not sent later, but for the turns of states, so that nobody keeps a wrong
-// picture of one:
+// What is muted is not sent later, but for the turns of states, of storms and of outages of
+// GitLab, so that nobody keeps a wrong picture of one:
 //
 //	began     ─► muted: it is stored that nobody has seen it, and its end is muted, too
 //	resolved  ─► waits for the end of the mute, if its beginning was seen
@@ -153,6 +153,32 @@ func (rec NoticeRecord) notSeen() []store.Value {
 		return nil
 	}
 	return []store.Value{{Key: keys.Unseen(rec.Notice.Subject), Value: []byte(rec.Ended.Muted), TTL: unseenFor}}
+}
+
+// mutedAnnouncement returns the mute that keeps an announcement from being sent, as text; "":
+// none does. waits: it is sent once the mute has ended, as what it ends was announced.
+func (n *Notifier) mutedAnnouncement(ctx context.Context, key string, notice event.Notice) (muted string, waits bool, err error) {
+	if notice.Turn == event.StateResolved {
+		value, err := n.Guard.Get(ctx, keys.Unseen(notice.Subject))
+		if err != nil || value != nil {
+			return string(value), false, err
+		}
+	}
+	mutes, err := n.Mutes.List(ctx)
+	by := muteOf(mutes, notice.Address)
+	switch {
+	case err != nil || by == nil:
+		return "", false, err
+	case notice.Turn == event.StateResolved && !n.Immediate:
+		return "", true, nil
+	}
+	rec := NoticeRecord{Announcement: key, Notice: notice, Ended: &event.Notification{Result: event.NotificationMuted, Muted: by.Scope()}}
+	for _, unseen := range rec.notSeen() {
+		if err := n.Guard.Set(ctx, unseen.Key, unseen.Value, unseen.TTL); err != nil {
+			return "", false, err
+		}
+	}
+	return by.Scope(), false, nil
 }
 
 // muteOf returns the mute that keeps announcements from an address; nil: none does. Those

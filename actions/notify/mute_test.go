@@ -178,7 +178,7 @@ func TestMutedAnnouncements(t *testing.T) {
 		n := notify.New(notify.Config{
 			Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: receiver}), Mutes: pause.Mutes{Store: h.DB, Now: h.Now}, Metrics: metrics.New(prometheus.NewRegistry()), Now: h.Now, Log: slog.New(slog.DiscardHandler),
 		})
-		if err := n.Announce(t.Context(), "key", event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, "text", h.Now()); err != nil {
+		if err := n.Announce(t.Context(), "key", event.Notice{Address: event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, Text: "text"}, h.Now()); err != nil {
 			t.Fatal(err)
 		}
 		if len(receiver.texts) != posts {

@@ -290,27 +290,31 @@ func (n *Notifier) counted(ctx context.Context, receiver string, send func() err
 // errBusy is the error of what waits for capacity.
 var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in progress as may be"), After: busyRetry}
 
-// Announce sends a text to an address, once for each key, if there is a receiver and nobody
-// has muted the address. It returns an error while a later call can succeed, which ends 24
-// hours after since; a final error is logged, with the attributes about. If a person must
-// first mend something, the text is queued as a notice is.
-func (n *Notifier) Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error {
+// Announce sends a notice, of which only address, text, turn and subject count, once for each
+// key, if there is a receiver and nobody has muted the address; what has turns is muted as
+// those of states are, see mute.go. It returns an error while a later call can succeed, which
+// ends 24 hours after since; a final error is logged, with the attributes about. If a person
+// must first mend something, or the notice waits for the end of a mute, it is queued.
+func (n *Notifier) Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error {
+	to := notice.Address
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	mutes, err := n.Mutes.List(ctx)
-	if err != nil {
+	muted, waits, err := n.mutedAnnouncement(ctx, key, notice)
+	switch {
+	case err != nil:
 		return err
-	}
-	if muted := muteOf(mutes, to); muted != nil {
+	case waits:
+		return n.queueAnnouncement(ctx, key, notice)
+	case muted != "":
 		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
-		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted.Scope())...)
+		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted)...)
 		return nil
 	}
-	err = n.call(ctx, to, n.counted(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, text) }))
+	err = n.call(ctx, to, n.counted(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, notice.Text) }))
 	if _, blocked := errors.AsType[*blockedError](err); blocked {
-		return n.queueAnnouncement(ctx, key, to, text)
+		return n.queueAnnouncement(ctx, key, notice)
 	}
 	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < announcePatience {
 		return err

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/notify/circuit"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -43,6 +45,8 @@ const (
 	sentWithin = 4 * time.Hour
 	// maxUndelivered bounds the addresses that are counted.
 	maxUndelivered = 1000
+	// maxNamed bounds the addresses that the status names in its line for people.
+	maxNamed = 5
 	// maxUnsaved bounds the ids of notices of an address that are counted, while it is not known
 	// that their records say so: each process that dies leaves what it had in progress.
 	maxUnsaved = 8 * Capacity
@@ -134,9 +138,12 @@ func (n *Notifier) alone(ctx context.Context, do func() error) error {
 // block has a notice wait, which is an error, or drops it.
 func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord, blocked *blockedError) (*event.Notification, error) {
 	reason, begins := blocked.Error(), rec.Blocked == nil
-	count, err := n.count(ctx, l.ID(), rec, reason)
+	count, refuses, err := n.count(ctx, l.ID(), rec, reason)
 	if err != nil {
 		return nil, err
+	}
+	if refuses && circuit.OfAddress(blocked.error) == circuit.Refuses { // else call has said it of the receiver
+		n.Log.Error("an address refuses notifications: they wait in the queue until that is mended", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", blocked.error)
 	}
 	if begins {
 		if err := errors.Join(l.Keep(*rec), l.Extend(ctx)); err != nil {
@@ -175,15 +182,15 @@ func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord
 }
 
 // count counts a notice that begins to wait, notes why, and returns the count of its
-// address.
-func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reason string) (u counted, err error) {
+// address. refuses is set if the address took notifications before, on all replicas.
+func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reason string) (u counted, refuses bool, err error) {
 	if rec.Blocked != nil {
 		all, err := n.undelivered(ctx)
 		if known := find(all, rec.Notice.Address); err != nil || known != nil && known.Error == reason {
 			if known != nil {
 				u = *known
 			}
-			return u, err
+			return u, false, err
 		}
 	}
 	err = n.alone(ctx, func() error {
@@ -200,6 +207,7 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 			all = append(all, counted{Undelivered: Undelivered{Address: rec.Notice.Address, Since: n.Now().UTC()}})
 			known = &all[len(all)-1]
 		}
+		refuses = known.Begun == 0 || !known.Works.IsZero()
 		known.Error, known.Works = reason, time.Time{}
 		if rec.Blocked == nil {
 			if !slices.Contains(known.Unsaved, id) { // else the process died before the record was saved
@@ -220,7 +228,7 @@ func (n *Notifier) count(ctx context.Context, id string, rec *NoticeRecord, reas
 		}
 		return n.Guard.Set(ctx, value.Key, value.Value, value.TTL)
 	})
-	return u, err
+	return u, refuses, err
 }
 
 // noteSaved notes that the record of a notice says that it is counted.
@@ -259,7 +267,8 @@ func (n *Notifier) unblock(ctx context.Context, id string, rec NoticeRecord, wri
 	if known := find(all, rec.Notice.Address); known == nil || !waited(known) && (!sent || known.Dropped == 0 && !known.Works.IsZero() && !late(known)) {
 		return write(store.Changes{})
 	}
-	return n.alone(ctx, func() error {
+	works := false
+	err = n.alone(ctx, func() error {
 		all, err := n.undelivered(ctx)
 		if err != nil {
 			return err
@@ -268,6 +277,7 @@ func (n *Notifier) unblock(ctx context.Context, id string, rec NoticeRecord, wri
 		if known == nil {
 			return write(store.Changes{})
 		}
+		works = sent && known.Works.IsZero()
 		if waited(known) {
 			known.Unsaved = slices.DeleteFunc(known.Unsaved, func(counted string) bool { return counted == id })
 			known.Waiting = max(0, known.Waiting-1)
@@ -300,6 +310,10 @@ func (n *Notifier) unblock(ctx context.Context, id string, rec NoticeRecord, wri
 		c.Values = []store.Value{value}
 		return write(c)
 	})
+	if works && err == nil {
+		n.Log.Info("an address takes notifications again: those that waited are sent", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel)
+	}
+	return err
 }
 
 // dropped returns the record of the announcement that says to an address how many notices
@@ -309,7 +323,7 @@ func (n *Notifier) dropped(u Undelivered, language string) (store.Record, error)
 	if err != nil {
 		return store.Record{}, err
 	}
-	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), u.Address, text)
+	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), event.Notice{Address: u.Address, Text: text})
 }
 
 // announcementRecord is the id of the record of an announcement.
@@ -318,15 +332,15 @@ func announcementRecord(key string, to event.Address) string {
 }
 
 // announcement returns the record of an announcement, which waits as notices do.
-func (n *Notifier) announcement(key string, to event.Address, text string) (store.Record, error) {
-	rec := NoticeRecord{Announcement: key, Notice: event.Notice{Address: to, Text: text}}
+func (n *Notifier) announcement(key string, notice event.Notice) (store.Record, error) {
+	rec := NoticeRecord{Announcement: key, Notice: notice}
 	rec.At = n.Now().UTC()
 	return rec.queued()
 }
 
 // queueAnnouncement queues an announcement.
-func (n *Notifier) queueAnnouncement(ctx context.Context, key string, to event.Address, text string) error {
-	record, err := n.announcement(key, to, text)
+func (n *Notifier) queueAnnouncement(ctx context.Context, key string, notice event.Notice) error {
+	record, err := n.announcement(key, notice)
 	if err != nil {
 		return err
 	}
@@ -350,9 +364,19 @@ func (n *Notifier) Status(ctx context.Context) (s Status, err error) {
 		s.Waiting += u.Waiting
 	}
 	if s.Waiting > 0 {
-		first := s.Addresses[0]
-		s.Summary = fmt.Sprintf("%s: %s", english.Plural(s.Waiting, "notification waits", "notifications wait"), first.Error)
-		if more := len(s.Addresses) - 1; more > 0 {
+		var why []string // an error names the address, or that the whole receiver refuses
+		more := 0
+		for _, u := range s.Addresses {
+			switch {
+			case slices.Contains(why, u.Error):
+			case len(why) == maxNamed:
+				more++
+			default:
+				why = append(why, u.Error)
+			}
+		}
+		s.Summary = fmt.Sprintf("%s: %s", english.Plural(s.Waiting, "notification waits", "notifications wait"), strings.Join(why, "; "))
+		if more > 0 {
 			s.Summary += fmt.Sprintf("; and %s more", english.Plural(more, "address", ""))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -89,6 +90,10 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 	if s := status(h); !strings.Contains(s.Summary, "5 notifications wait: ") || !strings.Contains(s.Summary, "is_archived") {
 		t.Errorf("the summary %q lacks the new error", s.Summary)
 	}
+	const refuses, again = "an address refuses notifications", "an address takes notifications again"
+	if n := strings.Count(h.Logs.String(), refuses); n != 1 || !strings.Contains(h.Logs.String(), "invite the bot") || strings.Contains(h.Logs.String(), again) {
+		t.Errorf("the log says %d times that the address refuses, want once, with what to do\n%s", n, h.Logs)
+	}
 	for _, got := range notifications(h, "#ci") {
 		if !strings.Contains(got.Error, "is_archived") {
 			t.Errorf("in the journal: %+v, want the new error", got)
@@ -104,6 +109,9 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 		if got.Result != event.NotificationSent || got.Error != "" {
 			t.Errorf("in the journal: %+v", got)
 		}
+	}
+	if n := strings.Count(h.Logs.String(), again); n != 1 {
+		t.Errorf("the log says %d times that the address works again, want once\n%s", n, h.Logs)
 	}
 	if s := status(h); s.Waiting != 0 || len(s.Addresses) != 0 || s.Summary != "" || !h.Idle() {
 		t.Errorf("status %+v; the queue is empty: %v", s, h.Idle())
@@ -157,7 +165,7 @@ func TestRevokedTokenHoldsAllOfSlack(t *testing.T) {
 		t.Errorf("%d calls in 2 minutes", calls)
 	}
 	pass(h, time.Hour)
-	if s := status(h); s.Waiting != 2*n || len(s.Addresses) != 2 || !strings.Contains(s.Summary, "the bot token was revoked") {
+	if s := status(h); s.Waiting != 2*n || len(s.Addresses) != 2 || strings.Count(s.Summary, "the bot token was revoked") != 1 {
 		t.Errorf("status %+v", s)
 	}
 	if n := strings.Count(h.Logs.String(), `"level":"ERROR"`); n != 1 {
@@ -304,7 +312,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	}
 
 	f.mended = false
-	if err := n.Announce(t.Context(), "storm", event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, "A storm", h.Now()); err != nil {
+	if err := n.Announce(t.Context(), "storm", event.Notice{Address: event.Address{Receiver: event.ReceiverSlack, Channel: "#ci"}, Text: "A storm"}, h.Now()); err != nil {
 		t.Errorf("an announcement that waits: %v", err)
 	}
 	run(time.Minute)
@@ -329,5 +337,24 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	}
 	if s, _ = n.Status(t.Context()); s.Waiting != 0 || len(s.Addresses) != 0 {
 		t.Errorf("status %+v, long after a person dropped the only notice that waited", s)
+	}
+}
+
+// TestStatusNamesAddresses: the status names the first five addresses that refuse, each with what
+// to do.
+func TestStatusNamesAddresses(t *testing.T) {
+	t.Parallel()
+	var entries []string
+	h := actionstest.New(t, twoChannels)
+	for i := range 7 {
+		name := fmt.Sprintf("team-%d", i)
+		h.Slack.AddChannel(slacktest.Channel{Name: name, NotMember: true})
+		entries = append(entries, fmt.Sprintf("{when: [failed], channel: %q}", "#"+name))
+	}
+	h.Load("version: 1\ndefaults: {group: false}\nrules: [{name: r, on: job, actions: [retry], notify: ["+strings.Join(entries, ", ")+"]}]\n", rulefile.Options{})
+	queueOutcomes(h, 1)
+	pass(h, time.Minute)
+	if s := status(h); strings.Count(s.Summary, "invite the bot") != 5 || !strings.HasSuffix(s.Summary, "; and 2 addresses more") {
+		t.Errorf("the summary is %q", s.Summary)
 	}
 }

@@ -9,18 +9,21 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/mrkdwn"
+	"github.com/pipesteward/pipesteward/actions/rights"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // button does what a button says.
 func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Button) (answer, error) {
-	if b.Does == chatops.ButtonConfirm || b.Does == chatops.ButtonReject {
-		return h.confirmation(ctx, r)
-	}
 	o, err := h.outcome(ctx, b.Of)
 	switch {
 	case err != nil:
 		return answer{}, err
+	case b.Does == chatops.ButtonConfirm && o != nil && h.dry(*o):
+		return h.inDryRun(r, o.Decision)
+	case b.Does == chatops.ButtonConfirm, b.Does == chatops.ButtonReject:
+		return h.confirmation(ctx, r)
 	case o == nil:
 		return sayIn(h.styleOf(r), "request_expired", nil)
 	}
@@ -30,7 +33,21 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 	if slices.Contains(chatops.Mutes, b.Does) {
 		return h.muteFrom(ctx, r, b, *o)
 	}
-	on, err := h.targetOf(ctx, o.Event, ofPipeline(b, *o), b.Does)
+	switch acts := b.Does != chatops.ButtonLog && b.Does != chatops.ButtonWhy; {
+	case acts && h.dry(*o):
+		return h.inDryRun(r, o.Decision)
+	case b.Does == chatops.ButtonPlay && o.Action.Confirm != "": // an earlier version offered it
+		return sayIn(h.styleOf(r), "request_needs_confirm", quoted(o.Action.Confirm))
+	}
+	if b.Does == chatops.ButtonRetry || b.Does == chatops.ButtonPlay {
+		switch refusal, err := h.may(ctx, r, anyJob(o.Project.ID), b.Does); {
+		case err != nil:
+			return answer{}, err
+		case refusal != nil:
+			return h.refused(r, refusal)
+		}
+	}
+	on, err := h.targetOf(ctx, o.Origin(), ofPipeline(b, *o), b.Does)
 	if err != nil {
 		return answer{}, err
 	}
@@ -52,10 +69,31 @@ func (h *Handler) button(ctx context.Context, r chatops.Request, b chatops.Butto
 		return answer{}, err
 	}
 	by := r.By.Requester()
+	by.Rule, _ = h.Rules().Dry(o.Decision)
 	if b.In != "" {
 		by.Address, by.Language = event.Address{Receiver: event.ReceiverSlack, Channel: b.In}, b.Language
 	}
-	return h.request(r, o.Event, action, by)
+	return h.request(r, o.Origin(), action, by)
+}
+
+// targetOf returns what the rights on an event's job, or on its whole pipeline, depend on.
+func (h *Handler) targetOf(ctx context.Context, e event.Event, pipeline bool, does string) (chatops.Target, error) {
+	return rights.TargetOf(ctx, h.GitLab, e, pipeline, does)
+}
+
+// dry reports whether a dry run holds what people request under the message of an outcome.
+func (h *Handler) dry(o event.Outcome) bool {
+	_, dry := h.Rules().Dry(o.Decision)
+	return dry
+}
+
+// inDryRun answers that nothing is changed: the rule of a decision is in dry run, or all are.
+func (h *Handler) inDryRun(r chatops.Request, d event.Decision) (answer, error) {
+	rule, _ := h.Rules().Dry(d)
+	if h.Rules().AllDry() {
+		rule = ""
+	}
+	return sayIn(h.styleOf(r), "request_dry_run", mrkdwn.Code(rule))
 }
 
 // confirmation has the answer to a question noted.

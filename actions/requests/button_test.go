@@ -173,15 +173,16 @@ templates:
 	actionstest.Has(t, h.Slack.Messages("ci")[0].Plain(), "标题 platform/shop", "context of rspec", "retry: Ada")
 }
 
-// TestEraseButton: what a rule would erase in a dry run.
+// TestEraseButton: what a rule could not erase.
 func TestEraseButton(t *testing.T) {
 	t.Parallel()
 	h := open(t, `
 version: 1
 defaults: {channel: "#ci", group: false}
 rules:
-  - {name: erase, on: job, dry_run: true, if: 'job.status == "success"', actions: [erase: {older_than: 0s}], notify: [{when: [dry_run]}]}
+  - {name: erase, on: job, if: 'job.status == "success"', actions: [erase: {older_than: 0s}], notify: [{when: [failed]}]}
 `, actionstest.Everybody)
+	h.GitLab.Fail(gitlabtest.Fault{Path: "/erase", Status: http.StatusForbidden, Times: 1})
 	job := told(h, gitlabtest.Job{Log: "secret\n"}, "success")
 	first, second := h.Press(actionstest.Ada, chatops.ButtonErase), h.Press(actionstest.Bob, chatops.ButtonErase)
 	h.WorkOff()
@@ -190,8 +191,8 @@ rules:
 	if h.GitLab.Job(job.ID).ErasedAt.IsZero() {
 		t.Error("the job is not erased")
 	}
-	if n := h.GitLab.Count(http.MethodPost, "/erase"); n != 1 {
-		t.Errorf("%d erases, want 1", n)
+	if n := h.GitLab.Count(http.MethodPost, "/erase"); n != 2 {
+		t.Errorf("%d erases, want the one that GitLab refused, and Ada's", n)
 	}
 }
 
@@ -201,12 +202,11 @@ func TestTwoPeoplePress(t *testing.T) {
 	t.Parallel()
 	h := open(t, notices, actionstest.Everybody)
 	told(h, gitlabtest.Job{}, "failed")
-	h.Load(notices, rulefile.Options{DryRun: true})
-	dry := h.Press(actionstest.Bob, chatops.ButtonRetry)
+	h.GitLab.Fail(gitlabtest.Fault{Path: "/retry", Status: http.StatusForbidden, Times: 1})
+	refused := h.Press(actionstest.Bob, chatops.ButtonRetry)
 	h.WorkOff()
-	h.WantReplies(dry, "Dry run: would retry …as Bob requested")
+	h.WantReplies(refused, "Could not retry …as Bob requested")
 
-	h.Load(notices, rulefile.Options{})
 	ada, bob := h.Press(actionstest.Ada, chatops.ButtonRetry), h.Press(actionstest.Bob, chatops.ButtonRetry)
 	h.WorkOff()
 	late := h.Press(actionstest.Bob, chatops.ButtonCancel) // the message has moved on to the new run
@@ -214,8 +214,8 @@ func TestTwoPeoplePress(t *testing.T) {
 	h.WantReplies(ada, "Retried …by Ada")
 	h.WantReplies(bob, "Ada requested that")
 	h.WantReplies(late, "Canceled …by Bob")
-	if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 1 {
-		t.Errorf("%d retries, want 1", n)
+	if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 2 {
+		t.Errorf("%d retries, want the one that GitLab refused, and Ada's", n)
 	}
 }
 
@@ -245,36 +245,9 @@ func TestTwoReplicasAtOnce(t *testing.T) {
 	}
 }
 
-// TestBrakesOnPeople: a dry run of the process and a pause hold up what people request; a
-// dry run of the rule does not.
+// TestBrakesOnPeople: a pause holds up what people request; dry runs: see TestPressesInDryRun.
 func TestBrakesOnPeople(t *testing.T) {
 	t.Parallel()
-	const dryRule = `
-version: 1
-defaults: {channel: "#ci", group: false}
-rules:
-  - {name: retry, on: job, dry_run: true, if: 'job.status == "failed"', actions: [retry: {delay: 0s}], notify: [{when: [dry_run]}]}
-`
-	t.Run("a dry run of the rule", func(t *testing.T) {
-		t.Parallel()
-		h := open(t, dryRule, actionstest.Everybody)
-		told(h, gitlabtest.Job{}, "failed")
-		r := h.Press(actionstest.Ada, chatops.ButtonRetry)
-		h.WorkOff()
-		h.WantReplies(r, "Retried …by Ada")
-	})
-	t.Run("a dry run of the process", func(t *testing.T) {
-		t.Parallel()
-		h := open(t, notices, actionstest.Everybody)
-		told(h, gitlabtest.Job{}, "failed")
-		h.Load(notices, rulefile.Options{DryRun: true})
-		r := h.Press(actionstest.Ada, chatops.ButtonRetry)
-		h.WorkOff()
-		h.WantReplies(r, "Dry run: would retry")
-		if n := h.GitLab.Count(http.MethodPost, "/retry"); n != 0 {
-			t.Errorf("%d retries, want none", n)
-		}
-	})
 	t.Run("a pause", func(t *testing.T) {
 		t.Parallel()
 		h := open(t, notices, actionstest.Everybody)
@@ -339,10 +312,15 @@ func TestRepliesInTheLanguageOfTheMessage(t *testing.T) {
 	h.WantReplies(bob, "Ada 已于 ")
 	h.Type(actionstest.Bob, "resume all")
 	h.WorkOff()
-	again := h.Press(actionstest.Ada, chatops.ButtonRetry)
+	before := func(does string) chatops.Request { // a press on the message as it was
+		b := *ada.Button
+		b.Does = does
+		return h.Request(chatops.Request{By: actionstest.Ada, Button: &b, At: ada.At})
+	}
+	again := before(chatops.ButtonRetry)
 	h.WorkOff()
 	h.WantReplies(again, "已重试")
-	mute, log := h.Press(actionstest.Ada, chatops.ButtonMute), h.Press(actionstest.Ada, chatops.ButtonLog)
+	mute, log := before(chatops.ButtonMute), before(chatops.ButtonLog)
 	h.WorkOff()
 	h.WantReplies(mute, "public: …已将通知静音（`rule:told, project:platform/shop`），直至 …`/pipesteward unmute project platform/shop rule told` 解除")
 	h.WantReplies(log, "的日志")
@@ -367,7 +345,7 @@ func TestRights(t *testing.T) {
 	var asked chatops.Target
 	h := open(t, notices, func(_ chatops.Person, to chatops.Target, does string) (string, error) {
 		asked = to
-		if does == chatops.ButtonRetry {
+		if does == chatops.ButtonRetry && to.Ref != "" { // the role alone suffices
 			return "You need the role Developer in platform/shop.", nil
 		}
 		return "", nil
@@ -505,4 +483,104 @@ func TestMuteButton(t *testing.T) {
 	ended := h.Type(actionstest.Ada, "unmute project platform/shop rule told")
 	h.Work()
 	h.WantReplies(ended, "public: …ended the mute")
+}
+
+// TestPressesInDryRun: while the rule of a message is in dry run, its message has no button that
+// acts, and a press on an older one changes nothing; nor does a command, once all rules are.
+func TestPressesInDryRun(t *testing.T) {
+	t.Parallel()
+	dry := strings.Replace(notices, "name: told", "name: told, dry_run: true", 1)
+	beside := "  - {name: beside, on: job, if: 'false', actions: [retry]}\n"
+	for name, c := range map[string]struct {
+		rules           string
+		options         rulefile.Options
+		button, command string // what the person reads
+		calls           int
+	}{
+		"the rule now":             {dry, rulefile.Options{Requests: true}, "Nothing was changed: all rules are in dry run.", "Nothing was changed: all rules are in dry run.", 0},
+		"the rule beside another":  {dry + beside, rulefile.Options{Requests: true}, "Nothing was changed: the rule `told` is in dry run.", "Retried ", 1},
+		"another rule":             {notices + strings.Replace(beside, "name: beside", "name: beside, dry_run: true", 1), rulefile.Options{Requests: true}, "Retried ", "Ada requested that", 1},
+		"the process":              {notices, rulefile.Options{Requests: true, DryRun: true}, "Nothing was changed: all rules are in dry run.", "Nothing was changed: all rules are in dry run.", 0},
+		"the rule is gone":         {"version: 1\nrules:\n" + beside, rulefile.Options{Requests: true}, "Retried ", "Ada requested that", 1},
+		"the rule is gone, others": {"version: 1\ndefaults: {dry_run: true}\nrules:\n" + beside, rulefile.Options{Requests: true}, "Nothing was changed: all rules are in dry run.", "Nothing was changed: all rules are in dry run.", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t, notices, actionstest.Everybody)
+			job := told(h, gitlabtest.Job{}, "failed")
+			h.Load(c.rules, c.options)
+			pressed := h.Press(actionstest.Ada, chatops.ButtonRetry)
+			h.WorkOff()
+			typed := h.Type(actionstest.Ada, "retry "+h.GitLab.URL()+"/platform/shop/-/jobs/"+itoa(job.ID))
+			h.WorkOff()
+			h.WantReplies(pressed, c.button)
+			h.WantReplies(typed, c.command)
+			if n := h.GitLab.Count(http.MethodPost, "/retry"); n != c.calls {
+				t.Errorf("%d retries, want %d", n, c.calls)
+			}
+		})
+	}
+	h := open(t, strings.Replace(dry, "when: [done]", "when: [dry_run, done]", 1), actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	for _, b := range h.Slack.Messages("ci")[0].Buttons() {
+		if parsed, err := chatops.ParseButton(b.ActionID, b.Value); err != nil || parsed.Does == chatops.ButtonRetry {
+			t.Errorf("a message about a dry run has the button %+v %v", parsed, err)
+		}
+	}
+}
+
+// TestDryRunAfterThePress: the dry run of the message's rule is checked at the moment of acting.
+func TestDryRunAfterThePress(t *testing.T) {
+	t.Parallel()
+	h := open(t, notices, actionstest.Everybody)
+	told(h, gitlabtest.Job{}, "failed")
+	if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false); err != nil {
+		t.Fatal(err)
+	}
+	h.Press(actionstest.Ada, chatops.ButtonRetry)
+	h.Pass(10*time.Second, time.Second)
+	h.Load(strings.Replace(notices, "name: told", "name: told, dry_run: true", 1)+"  - {name: beside, on: job, if: 'false', actions: [retry]}\n", rulefile.Options{Requests: true})
+	if _, err := h.Pauses().ResumeAll(h.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	h.WorkOff()
+	outcomes := h.Outcomes()
+	if o := outcomes[len(outcomes)-1]; o.Result != event.ResultDryRun || h.GitLab.Count(http.MethodPost, "/retry") != 0 {
+		t.Errorf("the press is %s: %s", o.Result, o.Reason)
+	}
+}
+
+// TestPlayThatMustBeConfirmed: nobody plays past the question, with a button of whatever message.
+func TestPlayThatMustBeConfirmed(t *testing.T) {
+	t.Parallel()
+	h := open(t, `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - {name: gate, on: job, if: 'job.status == "manual"', actions: [play: {confirm: "#deploys"}], notify: [{when: [deferred, skipped]}]}
+`, actionstest.Everybody)
+	job := h.AddJob(gitlabtest.Job{Name: "deploy", When: "manual"}, "")
+	h.Deliver(h.GitLab.JobHookBody(job.ID))
+	h.Pass(10*time.Second, time.Second)
+	question := h.Slack.Messages("deploys")[0]
+	for _, b := range question.Buttons() {
+		if parsed, err := chatops.ParseButton(b.ActionID, b.Value); err == nil && parsed.Does == chatops.ButtonReject {
+			h.Request(chatops.Request{By: actionstest.Ada, Button: &parsed})
+		}
+	}
+	h.WorkOff()
+	m := h.Slack.Messages("ci")[0]
+	actionstest.Has(t, m.Plain(), "Did not play", "rejected by Ada in Slack")
+	old := h.Outcomes()[0]
+	for _, b := range m.Buttons() {
+		if parsed, err := chatops.ParseButton(b.ActionID, b.Value); err != nil || parsed.Does == chatops.ButtonPlay {
+			t.Errorf("the message has the button %+v %v", parsed, err)
+		}
+	}
+	pressed := h.Request(chatops.Request{By: actionstest.Bob, Button: &chatops.Button{Does: chatops.ButtonPlay, Of: old.ID}})
+	h.WorkOff()
+	h.WantReplies(pressed, "The rule has this play confirmed in #deploys")
+	if n := h.GitLab.Count(http.MethodPost, "/play"); n != 0 {
+		t.Errorf("%d plays", n)
+	}
 }

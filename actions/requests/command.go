@@ -164,8 +164,26 @@ func (h *Handler) retryCommand(ctx context.Context, r chatops.Request, words []s
 		return answer{}, err
 	case wrong != nil:
 		return h.wrong(r, "retry", wrong)
+	case h.Rules().AllDry():
+		return h.inDryRun(r, event.Decision{})
 	}
-	e, err := h.GitLab.WithBudget(maxRequests).PageEvent(ctx, page, event.SourceButton)
+	gl := h.GitLab.WithBudget(maxRequests)
+	project, err := gl.Project(ctx, page.Project)
+	switch {
+	case apierror.IsHidden(err):
+		return h.notSeen(r, page)
+	case err != nil:
+		return answer{}, err
+	}
+	switch refusal, hidden, err := h.mayIfSeen(ctx, r, anyJob(project.ID), chatops.ButtonRetry); {
+	case err != nil:
+		return answer{}, err
+	case hidden:
+		return h.notSeen(r, page)
+	case refusal != nil:
+		return h.refused(r, refusal)
+	}
+	e, err := gl.PageEvent(ctx, page, event.SourceButton)
 	var notShown *gitlab.NotShownError
 	switch {
 	case errors.As(err, &notShown):
@@ -205,6 +223,7 @@ func (h *Handler) muteCommand(ctx context.Context, r chatops.Request, words []st
 		return h.refused(r, refusal)
 	}
 	s.Until = s.until(r.ReceivedAt)
+	s.unknown = s.Channel != "" && !h.Rules().MayNotify(s.Channel)
 	return h.noting(r, s)(h.mute(ctx, r, s.Mute, s.replace))
 }
 

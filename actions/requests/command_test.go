@@ -48,6 +48,8 @@ func TestCommands(t *testing.T) {
 		{"pause project a rule told", "not for both"},
 		{"pause project a project b", "`project` is given twice"},
 		{"pause --project platform/shop —for 1h", "public: …paused actions (`project:platform/shop`) until "},
+		{"mute channel #CI", "public: …muted notifications (`channel:CI`)…ends it."},
+		{"mute channel #cii", "public: …muted notifications (`channel:cii`)…It stops nothing now: no rule notifies `#cii` by this name."},
 		{"pause project platform", "public: …paused actions (`project:platform`)…GitLab shows no project with that path; for a group, write `project platform/**`."},
 		{"pause project PROJECT", "public: …paused actions (`project:platform/shop`)…`/pipesteward resume project platform/shop` ends it. `PROJECT` is that project."},
 		{"mute project PROJECT rule told", "public: …muted notifications (`rule:told, project:platform/shop`)…`PROJECT` is that project."},

@@ -58,9 +58,10 @@ func actionOf(b chatops.Button, o event.Outcome) (event.Action, error) {
 // request returns the decision that a request becomes. Its key is that of the request:
 // who was first is compared by keys.Requested.
 func (h *Handler) request(r chatops.Request, e event.Event, action event.Action, by event.Requester) (answer, error) {
+	pressedOn := e.Meta.Source
 	e.Meta.Source = event.SourceButton
 	bridge := e.Job.Bridge && event.SupportsBridges(action.Verb)
-	return answer{decision: &event.Decision{Event: e, Key: keys.RequestedDecision(r.ID), Action: action, Bridge: bridge, By: by}}, nil
+	return answer{decision: &event.Decision{Event: e, Key: keys.RequestedDecision(r.ID), Action: action, Bridge: bridge, By: by, PressedOn: pressedOn}}, nil
 }
 
 // first is the first request of an action on a job or a pipeline in a state.

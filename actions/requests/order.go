@@ -60,11 +60,7 @@ func (h *Handler) inTurn(ctx context.Context, r chatops.Request) error {
 			if other.By.UserID != r.By.UserID || other.By.TeamID != r.By.TeamID || !other.ReceivedAt.Before(r.ReceivedAt) || !isSteering(other.Request) {
 				continue
 			}
-			recorded, err := h.recorded(ctx, other.Request)
-			switch {
-			case err != nil:
-				return err
-			case recorded != "": // only its reply is still to come
+			if other.Said != nil { // only its reply is still to come
 				continue
 			}
 			wait := minTurnWait

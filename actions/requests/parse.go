@@ -18,6 +18,7 @@ type scope struct {
 	span       time.Duration
 	replace    bool
 	project    int64  // the id of the project that Project is the whole path of; 0: of none
+	unknown    bool   // no rule notifies the Channel
 	named      string // how the person named that project: by its path, a former one, or its id
 }
 
@@ -25,6 +26,8 @@ type scope struct {
 // nothing: a block of package words and its data; "" if there is nothing to say.
 func (s scope) note() (block, data string) {
 	switch {
+	case s.unknown:
+		return "request_no_channel", mrkdwn.Code(s.Channel)
 	case s.project != 0 && !strings.EqualFold(s.named, s.Project):
 		return "request_is_that", mrkdwn.Code(s.named)
 	case s.Project == "", s.project != 0, isGlob(s.Project):

@@ -98,7 +98,8 @@ func (h *Handler) status(ctx context.Context, in words.Style) (answer, error) {
 		text, err := in.Say(block, data)
 		lines, failures = append(lines, bullet+text), append(failures, err)
 	}
-	add("", "status_queue", struct{ Rules, Due, Waiting, Leased, Dead int }{h.Rules().Len(), depth.Due, depth.Waiting, depth.Leased, depth.Dead})
+	// This request itself is not counted as in work.
+	add("", "status_queue", struct{ Rules, Due, Waiting, Leased, Dead int }{h.Rules().Len(), depth.Due, depth.Waiting, max(0, depth.Leased-1), depth.Dead})
 	if trouble, is := h.GitLab.Trouble(); is {
 		add("", "status_trouble", quoted(trouble.Reason))
 	}

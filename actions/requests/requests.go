@@ -7,16 +7,18 @@
 //
 // A retry, a play, a cancel and an erase are decisions without a rule: package actions
 // carries them out with its guards. In one step, the decision is queued, it is noted who
-// requested it first, and the request becomes one that waits for the outcome. The other
-// steps can be repeated: after a crash, a person may read the same reply twice, but
+// requested it first, and the request becomes one that waits for the outcome. So it is with a
+// mute, a pause and a resumption: in one step, it is in force and in the list of changes, and
+// the request becomes one of which only the reply is to come. The other steps can be repeated: after a crash, a person may read the same reply twice, but
 // nothing is done twice.
 //
-//	requests.go  the steps of a record, and what is said when they fail; elsewhere.go where they are off
+//	requests.go  the steps of a record, and what is said when they fail
+//	late.go      requests that come too late; elsewhere.go: where they are off
 //	pace.go      how many requests a person may make; order.go: in which order they are carried out
-//	button.go    the buttons; pipeline.go what they are about
+//	button.go    the buttons
 //	decision.go  the decisions that people request, and who was first
 //	outcome.go   the reply once a decision has ended
-//	steering.go  mutes, pauses and resumptions
+//	steering.go  mutes, pauses and resumptions; step.go: all that one changes, in one step
 //	reading.go   the log excerpt, the story, the status
 //	command.go   the slash command; parse.go its words
 //
@@ -50,6 +52,9 @@ const (
 	// replyable is how long Slack takes replies to a request: less than the 30 minutes after
 	// which its response_url expires.
 	replyable = 29 * time.Minute
+	// postable is how long what all in the channel are to read is tried to be posted, if Slack
+	// takes no reply any more.
+	postable = 24 * time.Hour
 	// followed is how long the outcome of a request is awaited: then there is time to say that
 	// there is none yet.
 	followed = 28 * time.Minute
@@ -139,12 +144,16 @@ type Record struct {
 	Queued   time.Time `json:"queued,omitzero"`     // when the decision was queued
 	Counted  bool      `json:"counted,omitzero"`    // the request is counted among those of the person
 	Waits    string    `json:"waits_told,omitzero"` // why the decision waits, as the person was told
+	// Said is the reply to a request that has been carried out; nil: it has not, or its outcome
+	// is the reply.
+	Said *chatops.Reply `json:"said,omitempty"`
 }
 
 // answer is what comes of a request: a reply, unless it becomes a decision.
 type answer struct {
 	chatops.Reply
 	decision *event.Decision
+	step     *step // what it changes; nil: nothing
 }
 
 // say returns an answer to the person alone.
@@ -175,8 +184,14 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	if !l.EnterSlowLane() {
 		return errBusy
 	}
-	if rec.Decision != "" {
+	switch {
+	case rec.Decision != "":
 		return h.follow(ctx, l, rec)
+	case rec.Said != nil:
+		return h.end(ctx, l, rec.Request, *rec.Said)
+	}
+	if h.stale(rec.Request) {
+		return h.refuseStale(ctx, l, rec.Request)
 	}
 	if goOn, err := h.paced(ctx, l, &rec); err != nil || !goOn {
 		return err
@@ -185,6 +200,7 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		return err
 	}
 	a, err := h.carryOut(ctx, rec.Request)
+	defer a.step.end(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -195,13 +211,20 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		if a, err = sayIn(h.styleOf(rec.Request), "command_failed", quoted(apierror.Words(err))); err != nil {
 			return err
 		}
+	case a.step.changed():
+		return h.change(ctx, l, rec.Request, a)
 	case a.decision != nil:
 		if a, err = h.queue(ctx, l, rec.Request, *a.decision); err != nil || a.Text == "" {
 			return err
 		}
 	}
-	if a.Text != "" {
-		if err := h.reply(ctx, rec.Request, a.Reply); err != nil {
+	return h.end(ctx, l, rec.Request, a.Reply)
+}
+
+// end replies to a request, unless there is nothing to say, and ends it.
+func (h *Handler) end(ctx context.Context, l *worker.Lease, r chatops.Request, said chatops.Reply) error {
+	if said.Text != "" {
+		if err := h.reply(ctx, r, said); err != nil {
 			return err
 		}
 	}
@@ -247,12 +270,21 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	case err == nil:
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < replyable:
+	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < repliesEnd(r, reply):
 		return err
 	default:
 		h.Log.Warn("a reply to a request from Slack can't be sent", "by", r.By.Requester().String(), "action", does(r), "error", err)
 	}
 	return nil
+}
+
+// repliesEnd is how long after a request its reply is tried: one to all is posted in the thread
+// of a button's message, after Slack takes no replies to the request.
+func repliesEnd(r chatops.Request, reply chatops.Reply) time.Duration {
+	if reply.Public && r.At.Message != "" {
+		return postable
+	}
+	return replyable
 }
 
 // may returns the refusal for a person who may not do something; nil if they may.
@@ -262,6 +294,13 @@ func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target,
 		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
 	}
 	return refusal, err
+}
+
+// anyJob is a target that nothing but the project protects: who may not act on it may act on no
+// job of the project. It is compared first, as it costs many requests to find out what a retry
+// runs.
+func anyJob(project int64) chatops.Target {
+	return chatops.Target{Project: project, AllEnvironments: true}
 }
 
 // mayIfSeen is may for what the person has named; hidden: they may not even see it.

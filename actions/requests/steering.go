@@ -47,20 +47,16 @@ func (h *Handler) muteFrom(ctx context.Context, r chatops.Request, b chatops.But
 
 // mute puts a mute in force.
 func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, replace bool) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
-	defer cancel()
 	m.By = r.By.Requester().String()
 	m.Until = m.Until.UTC()
-	recorded, err := h.recorded(ctx, r)
-	if err != nil {
-		return answer{}, err
+	if wrong, is := errors.AsType[*event.ScopeError](m.Check(h.Now())); is {
+		return h.wrongScope(r, "mute", wrong)
 	}
-	if recorded == "" {
-		if wrong, is := errors.AsType[*event.ScopeError](m.Check(h.Now())); is {
-			return h.wrongScope(r, "mute", wrong)
-		}
+	return h.steer(ctx, func(ctx context.Context, s *step) (answer, error) {
+		mutes := h.Mutes
+		mutes.Store = s
 		var state *event.StateError
-		switch _, err := h.Mutes.Mute(ctx, m, replace); {
+		switch _, err := mutes.Mute(ctx, m, replace); {
 		case errors.As(err, &state):
 			old, failed := like(ctx, m, h.Mutes.List)
 			if failed != nil || old == nil { // nil: it has ended meanwhile
@@ -72,58 +68,49 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 		case err != nil:
 			return answer{}, err
 		}
-		if err := h.record(ctx, r, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until}); err != nil {
+		if err := h.record(ctx, s, r, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until}); err != nil {
 			return answer{}, err
 		}
-	}
-	return public(h.styleOf(r), "request_muted", change{name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m))})
+		return public(h.styleOf(r), "request_muted", change{name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m))})
+	})
 }
 
 // unmute ends the first of the mutes that is in force: the scopes are one as it was typed, and
 // with the path that its project has in GitLab.
 func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event.Mute) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
-	defer cancel()
 	by := r.By.Requester().String()
-	recorded, err := h.recorded(ctx, r)
-	if err != nil {
-		return answer{}, err
-	}
-	i, err := toEnd(ctx, recorded, scopes, h.Mutes.List)
-	if err != nil {
-		return answer{}, err
-	}
-	if i < 0 {
-		return sayIn(h.styleOf(r), "request_no_mute", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
-	}
-	scope := scopes[i]
-	if recorded == "" {
-		// A repetition finds the change recorded, and ends what is still there.
-		if err := h.record(ctx, r, event.Change{Action: event.ChangeUnmute, Target: scope.Scope(), By: by}); err != nil {
+	return h.steer(ctx, func(ctx context.Context, s *step) (answer, error) {
+		mutes := h.Mutes
+		mutes.Store = s
+		all, err := mutes.List(ctx)
+		if err != nil {
 			return answer{}, err
 		}
-	}
-	if _, err := h.Mutes.Unmute(ctx, scope, by); err != nil {
-		return answer{}, err
-	}
-	return public(h.styleOf(r), "request_unmuted", change{By: name(r.By), Target: mrkdwn.Code(scope.Scope())})
+		ends := toEnd(scopes, all, func(m event.Mute) bool { return meant(r, m.By, m.Since) })
+		if ends == nil {
+			return sayIn(h.styleOf(r), "request_no_mute", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
+		}
+		if _, err := mutes.Unmute(ctx, *ends, by); err != nil {
+			return answer{}, err
+		}
+		if err := h.record(ctx, s, r, event.Change{Action: event.ChangeUnmute, Target: ends.Scope(), By: by}); err != nil {
+			return answer{}, err
+		}
+		return public(h.styleOf(r), "request_unmuted", change{By: name(r.By), Target: mrkdwn.Code(ends.Scope())})
+	})
 }
 
 // pause puts a pause in force.
 func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, replace bool) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
-	defer cancel()
 	p.By = r.By.Requester().String()
-	recorded, err := h.recorded(ctx, r)
-	if err != nil {
-		return answer{}, err
+	if wrong, is := errors.AsType[*event.ScopeError](p.Check(h.Now())); is {
+		return h.wrongScope(r, "pause", wrong)
 	}
-	if recorded == "" {
-		if wrong, is := errors.AsType[*event.ScopeError](p.Check(h.Now())); is {
-			return h.wrongScope(r, "pause", wrong)
-		}
+	return h.steer(ctx, func(ctx context.Context, s *step) (answer, error) {
+		pauses := h.Pauses
+		pauses.Store = s
 		var state *event.StateError
-		switch _, err := h.Pauses.Pause(ctx, p, replace); {
+		switch _, err := pauses.Pause(ctx, p, replace); {
 		case errors.As(err, &state):
 			old, failed := like(ctx, p, h.Pauses.List)
 			if failed != nil || old == nil { // nil: it has ended meanwhile
@@ -135,40 +122,36 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 		case err != nil:
 			return answer{}, err
 		}
-		if err := h.record(ctx, r, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until}); err != nil {
+		if err := h.record(ctx, s, r, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until}); err != nil {
 			return answer{}, err
 		}
-	}
-	scope := event.Mute{Project: p.Project, Rule: p.Rule}
-	return public(h.styleOf(r), "request_paused", change{name(r.By), mrkdwn.Code(p.Scope()), date(p.Until), quoted(p.Reason), mrkdwn.Escape(scopeWords(scope))})
+		scope := event.Mute{Project: p.Project, Rule: p.Rule}
+		return public(h.styleOf(r), "request_paused", change{name(r.By), mrkdwn.Code(p.Scope()), date(p.Until), quoted(p.Reason), mrkdwn.Escape(scopeWords(scope))})
+	})
 }
 
 // resume ends the first of the pauses that is in force; see unmute.
 func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event.Pause) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
-	defer cancel()
 	by := r.By.Requester().String()
-	recorded, err := h.recorded(ctx, r)
-	if err != nil {
-		return answer{}, err
-	}
-	i, err := toEnd(ctx, recorded, scopes, h.Pauses.List)
-	if err != nil {
-		return answer{}, err
-	}
-	if i < 0 {
-		return sayIn(h.styleOf(r), "request_no_pause", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
-	}
-	scope := scopes[i]
-	if recorded == "" {
-		if err := h.record(ctx, r, event.Change{Action: event.ChangeResume, Target: scope.Scope(), By: by}); err != nil {
+	return h.steer(ctx, func(ctx context.Context, s *step) (answer, error) {
+		pauses := h.Pauses
+		pauses.Store = s
+		all, err := pauses.List(ctx)
+		if err != nil {
 			return answer{}, err
 		}
-	}
-	if _, err := h.Pauses.Resume(ctx, scope, by); err != nil {
-		return answer{}, err
-	}
-	return public(h.styleOf(r), "request_resumed", change{By: name(r.By), Target: mrkdwn.Code(scope.Scope())})
+		ends := toEnd(scopes, all, func(p event.Pause) bool { return meant(r, p.By, p.Since) })
+		if ends == nil {
+			return sayIn(h.styleOf(r), "request_no_pause", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
+		}
+		if _, err := pauses.Resume(ctx, *ends, by); err != nil {
+			return answer{}, err
+		}
+		if err := h.record(ctx, s, r, event.Change{Action: event.ChangeResume, Target: ends.Scope(), By: by}); err != nil {
+			return answer{}, err
+		}
+		return public(h.styleOf(r), "request_resumed", change{By: name(r.By), Target: mrkdwn.Code(ends.Scope())})
+	})
 }
 
 // change is what a person did to a pause or a mute: the data of the blocks that say so.
@@ -219,19 +202,22 @@ func (h *Handler) wrongScope(r chatops.Request, command string, err *event.Scope
 	return h.wrong(r, command, &mistake{"scope_wrong", struct{ Problem, Value string }{err.Problem, value}})
 }
 
-// toEnd returns the index of the scope that a request ends: that which it has ended before,
-// if it is recorded, else the first that is in force; -1: none is.
-func toEnd[S interface {
-	Scope() string
-	Identity() string
-}](ctx context.Context, recorded string, scopes []S, list func(context.Context) ([]S, error)) (int, error) {
-	if recorded != "" {
-		return slices.IndexFunc(scopes, func(s S) bool { return s.Scope() == recorded }), nil
+// toEnd returns the first of the scopes that has an item in force which the request means; nil:
+// none has.
+func toEnd[S interface{ Identity() string }](scopes, inForce []S, means func(S) bool) *S {
+	for _, scope := range scopes {
+		if slices.ContainsFunc(inForce, func(s S) bool { return s.Identity() == scope.Identity() && means(s) }) {
+			return &scope
+		}
 	}
-	inForce, err := list(ctx)
-	return slices.IndexFunc(scopes, func(s S) bool {
-		return slices.ContainsFunc(inForce, func(other S) bool { return other.Identity() == s.Identity() })
-	}), err
+	return nil
+}
+
+// meant reports whether a request to end a pause or a mute can mean one that somebody put in
+// force then: not one that another person put in force later. inTurn keeps the order of those
+// of the same person.
+func meant(r chatops.Request, by string, since time.Time) bool {
+	return by == r.By.Requester().String() || !since.After(r.ReceivedAt)
 }
 
 // origin is what the list of changes has as the sender's address of a request: no two
@@ -239,21 +225,11 @@ func toEnd[S interface {
 func origin(r chatops.Request) string { return "Slack request " + r.ID }
 
 // record adds a change to the list of changes.
-func (h *Handler) record(ctx context.Context, r chatops.Request, c event.Change) error {
+func (h *Handler) record(ctx context.Context, s *step, r chatops.Request, c event.Change) error {
 	c.From = origin(r)
-	return h.Changes.Record(ctx, c)
-}
-
-// recorded returns the target of the change of a request in the list of changes: the request
-// was cut short after that. "": it is not there.
-func (h *Handler) recorded(ctx context.Context, r chatops.Request) (target string, err error) {
-	all, err := h.Changes.List(ctx)
-	for _, c := range all {
-		if c.From == origin(r) {
-			return c.Target, nil
-		}
-	}
-	return "", err
+	changes := h.Changes
+	changes.Store = s
+	return changes.Record(ctx, c)
 }
 
 // steers returns the refusal for a person who may not steer that scope, whose project gets

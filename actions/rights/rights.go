@@ -12,11 +12,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
+	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -64,6 +66,7 @@ type Slack interface {
 // GitLab is where users and what they may do are looked up.
 type GitLab interface {
 	UserByEmail(ctx context.Context, email string) (u gitlab.User, found bool, err error)
+	Project(ctx context.Context, idOrPath string) (gitlab.Project, error)
 	MemberRole(ctx context.Context, project, user int64) (gitlab.Role, error)
 	Branch(ctx context.Context, project int64, name string) (gitlab.Branch, error)
 	ProtectedBranches(ctx context.Context, project int64) ([]gitlab.Protection, error)
@@ -203,6 +206,12 @@ func (r *Rights) asGitLabUser(ctx context.Context, u slack.User, on chatops.Targ
 			need, v.Own = ownJob, true
 		}
 	}
+	if does == chatops.ButtonCancel {
+		refusal, err := r.cancels(ctx, on.Project, &need)
+		if err != nil || refusal != nil {
+			return refusal, err
+		}
+	}
 	if role < need.role {
 		v.Needs, v.Has = need.role.String(), role.String()
 		return sentence{"refused_role", v}, nil
@@ -210,7 +219,34 @@ func (r *Rights) asGitLabUser(ctx context.Context, u slack.User, on chatops.Targ
 	if !need.protected {
 		return nil, nil
 	}
-	return r.onProtected(ctx, on, user, role)
+	if refusal, err := r.onProtected(ctx, on, user, role); refusal != nil || err != nil || on.Upstream == nil {
+		return refusal, err
+	}
+	refusal, err = r.asGitLabUser(ctx, u, *on.Upstream, need, does)
+	if refusal == nil || err != nil {
+		return nil, err
+	}
+	return both{sentence{"refused_upstream", nil}, refusal}, nil
+}
+
+// cancels raises what a cancel needs to the project's minimum role to cancel a pipeline or a
+// job, which GitLab shows to Maintainers; a refusal says that nobody may.
+func (r *Rights) cancels(ctx context.Context, project int64, need *requirement) (refusal chatops.Refusal, err error) {
+	p, err := r.cfg.GitLab.Project(ctx, strconv.FormatInt(project, 10))
+	switch {
+	case apierror.IsHidden(err): // the role tells that, too
+		return nil, nil
+	case err != nil:
+		return unknown(err, "refused_role_unknown", "")
+	case p.CancelRole == "":
+		return nil, nil
+	}
+	least, is := gitlab.RoleNamed(p.CancelRole)
+	if !is {
+		return sentence{"refused_cancel", nil}, nil
+	}
+	need.role = max(need.role, least)
+	return nil, nil
 }
 
 // userView is the data of refusals of users.

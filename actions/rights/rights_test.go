@@ -31,6 +31,7 @@ type rig struct {
 	rights  *rights.Rights
 	slack   *slacktest.Server
 	gitlab  *gitlabtest.Server
+	client  *gitlab.Client
 	clock   *storetest.Clock
 	project int64
 }
@@ -63,6 +64,7 @@ func newRigIn(t *testing.T, through func(rights.Slack) rights.Slack, gitlabOptio
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.client = users
 	r.rights = rights.New(rights.Config{Slack: through(people), GitLab: users, Operators: operators, Now: r.clock.Now})
 	r.project = r.gitlab.AddProject(gitlabtest.Project{
 		Path: "platform/shop", ProtectedRefs: []string{"main", "release/*"}, DevelopersMerge: []string{"release/*", "release/1"}, ProtectedTags: []string{"v*"},
@@ -202,7 +204,7 @@ func TestEnvironmentNotKnown(t *testing.T) {
 	on := chatops.Target{Project: r.project, Ref: "feature"}
 	developer, maintainer := r.person("developer", gitlabtest.Developer), r.person("maintainer", gitlabtest.Maintainer)
 	for _, does := range []string{chatops.ButtonRetry, chatops.ButtonPlay, chatops.ButtonCancel} {
-		r.wants(developer, on, does, "does not tell which environments this deploys to, so you must be allowed to deploy to all that are protected. Your user in GitLab, `developer`, may not deploy to the environment `production`")
+		r.wants(developer, on, does, "does not tell which environments this deploys to, or a skipped job that runs after it, so you must be allowed to deploy to all that are protected. Your user in GitLab, `developer`, may not deploy to the environment `production`")
 		r.wants(maintainer, on, does, "")
 	}
 	r.wants(developer, on, chatops.ButtonLog, "")
@@ -241,6 +243,79 @@ func TestSeveralEnvironments(t *testing.T) {
 		r.wants(developer, on, chatops.ButtonRetry, c.says)
 		r.wants(maintainer, on, chatops.ButtonRetry, "")
 	}
+}
+
+// TestCancelRole: a project may require a higher role to cancel, or let nobody do so.
+func TestCancelRole(t *testing.T) {
+	t.Parallel()
+	for least, says := range map[string]map[gitlabtest.Role]string{
+		"":           {gitlabtest.Reporter: "needs the role Developer", gitlabtest.Developer: "", gitlabtest.Maintainer: ""},
+		"maintainer": {gitlabtest.Developer: "needs the role Maintainer there; its role is Developer", gitlabtest.Maintainer: ""},
+		"no_one":     {gitlabtest.Developer: "Nobody may cancel", gitlabtest.Maintainer: "Nobody may cancel"},
+	} {
+		r := newRig(t, gitlabtest.Options{}, "@ci-ops")
+		r.slack.AddGroup("ci-ops", r.slack.AddUser("op@example.com"))
+		r.project = r.gitlab.AddProject(gitlabtest.Project{Path: "platform/strict", CancelRole: least}).ID
+		on := chatops.Target{Project: r.project, Ref: "feature", AllEnvironments: true}
+		for role, refusal := range says {
+			p := r.person(fmt.Sprintf("p%0*d", int(role)+1, 0), role)
+			r.wants(p, on, chatops.ButtonCancel, refusal)
+			if role != gitlabtest.Reporter {
+				r.wants(p, on, chatops.ButtonRetry, "")
+			}
+		}
+		r.gitlab.Fail(gitlabtest.Fault{Path: fmt.Sprintf("/projects/%d", r.project), Status: http.StatusForbidden, Times: 1})
+		r.gitlab.SetRole(r.project, gitlabtest.Developer) // GitLab does not show it to the token's user
+		r.wants(r.person("developer", gitlabtest.Developer), on, chatops.ButtonCancel, "")
+	}
+}
+
+// TestUpstream: who runs jobs of a pipeline of another project, too, needs the rights there.
+func TestUpstream(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	developer, maintainer := r.person("developer", gitlabtest.Developer), r.person("maintainer", gitlabtest.Maintainer)
+	app, up := r.project, r.gitlab.AddProject(gitlabtest.Project{Path: "platform/app"}).ID
+	on := chatops.Target{Project: app, Ref: "feature", AllEnvironments: true, Upstream: &chatops.Target{Project: up, Ref: "feature"}}
+	r.wants(maintainer, on, chatops.ButtonRetry, "has triggered this one, and its skipped jobs may run then, too.\nTo retry jobs in this project, your user in GitLab, `maintainer`, needs the role Developer there; its role is none")
+	r.wants(developer, on, chatops.ButtonLog, "")
+	both := func(name string, id int64, role gitlabtest.Role) {
+		r.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: id, Username: name, Name: name}, PublicEmail: name + "@example.com", Roles: map[int64]gitlabtest.Role{app: role, up: role}})
+	}
+	both("developer", 109, gitlabtest.Developer)
+	r.wants(developer, on, chatops.ButtonRetry, "")
+	on.Upstream.Project = app // which protects an environment
+	r.wants(developer, on, chatops.ButtonRetry, "has triggered this one")
+}
+
+// TestLost: who requested a decision loses the right to it with the role, and not because
+// Slack or GitLab does not tell.
+func TestLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, gitlabtest.Options{})
+	developer := r.person("developer", gitlabtest.Developer)
+	pipeline := r.gitlab.AddPipeline(r.project, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec"})
+	d := event.Decision{PressedOn: event.SourceWebhook, Action: event.Action{Verb: event.VerbRetry}, By: developer.Requester(), Event: event.Event{
+		Meta: event.Meta{Kind: event.KindJob, Source: event.SourceButton}, Project: event.Project{ID: r.project}, Pipeline: event.Pipeline{ID: pipeline.ID, Ref: "feature"},
+		Job: event.Job{Name: "rspec", Status: "failed"},
+	}}
+	may := rights.Acting{Rights: r.rights, GitLab: r.client}
+	lost := func(says, failure string) {
+		t.Helper()
+		refusal, err := may.Lost(t.Context(), d.By, d)
+		if (refusal == "") != (says == "") || !strings.Contains(refusal, says) || (err == nil) != (failure == "") || err != nil && !strings.Contains(err.Error(), failure) {
+			t.Errorf("%q, %v; want %q, %q", refusal, err, says, failure)
+		}
+	}
+	lost("", "")
+	r.slack.SetScopes("chat:write")
+	r.clock.Advance(time.Hour) // what Slack says of people is remembered for a while
+	lost("", "users:read is missing")
+	r.slack.SetScopes("users:read", "users:read.email", "usergroups:read")
+	r.person("developer", gitlabtest.Reporter)
+	lost("needs the role Developer there; its role is Reporter", "")
+	r.gitlab.Fail(gitlabtest.Fault{Path: "/members/all/109", Status: 502, Times: 99})
+	lost("", "502")
 }
 
 // TestGroupEnvironments: what a group protects is closed to those who have no role in it,

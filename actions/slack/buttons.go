@@ -74,6 +74,9 @@ func offers(o event.Outcome, channel string) (does []string, job int64) {
 	} else {
 		does = offersOfPipeline(o)
 	}
+	if o.DryRun || o.Result == event.ResultDryRun { // what people request is held, too
+		does = slices.DeleteFunc(does, func(button string) bool { return button != chatops.ButtonLog })
+	}
 	does = append(does, chatops.ButtonWhy)
 	if o.Rule != "" {
 		does = append(does, chatops.ButtonMute, chatops.ButtonMuteRule)
@@ -110,6 +113,7 @@ func offersOfJob(o event.Outcome) (does []string, job int64) {
 	switch {
 	case status == "failed":
 		does = []string{chatops.ButtonRetry, chatops.ButtonLog}
+	case (status == "manual" || status == "scheduled") && o.Action.Confirm != "": // nobody plays it past the question
 	case status == "manual", status == "scheduled":
 		does = []string{chatops.ButtonPlay}
 	case status != "" && status != "canceling" && !event.Ended(status):
@@ -141,7 +145,7 @@ func decisionOf(o event.Outcome) string {
 }
 
 // rows returns for each of the lines the block of its buttons, nil if it has none: only
-// the newest lines of different jobs have them. The channel is named as its rule does.
+// the newest lines of different jobs have them, and those of a job that runs again lose them. The channel is named as its rule does.
 func rows(lines []line, channel, language string) []slackapi.Block {
 	all := make([]slackapi.Block, len(lines))
 	newest := make([]int, len(lines))
@@ -149,10 +153,14 @@ func rows(lines []line, channel, language string) []slackapi.Block {
 		newest[i] = i
 	}
 	slices.SortStableFunc(newest, func(a, b int) int { return lines[b].At.Compare(lines[a].At) })
+	newestRun := map[string]int64{} // by the job's name
+	for _, l := range lines {
+		newestRun[l.Job] = max(newestRun[l.Job], l.JobID)
+	}
 	n, size, seen := 0, 0, map[int64]bool{}
 	for _, i := range newest {
 		l := lines[i]
-		if l.Offers == "" || seen[l.JobID] {
+		if l.Offers == "" || seen[l.JobID] || l.JobID != 0 && l.JobID < newestRun[l.Job] {
 			continue
 		}
 		seen[l.JobID] = true

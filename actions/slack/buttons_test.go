@@ -54,15 +54,19 @@ func TestButtonsOfAnOutcome(t *testing.T) {
 	}{
 		{"gave up", event.ResultGaveUp, nil, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"failed", event.ResultFailed, nil, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
-		{"a dry run of a retry", event.ResultDryRun, nil, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of a retry", event.ResultDryRun, nil, "log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a retry that waits", event.ResultDeferred, nil, "log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a retried job", event.ResultDone, func(o *event.Outcome) { o.NewJobID = 901 }, "cancel 901!, why 901, mute 901…, mute_rule 901…, mute_project 901…, mute_channel 901…"},
 		{"a recovered job", event.ResultRecovered, func(o *event.Outcome) { o.Job.Status = "success" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
-		{"a dry run of a play", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbPlay, "manual" }, "play 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a play that must be confirmed", event.ResultSkipped, func(o *event.Outcome) {
+			o.Action.Verb, o.Action.Confirm, o.Job.Status = event.VerbPlay, "#deploys", "manual"
+		}, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"what a rule in dry run only says", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.NewJobID, o.DryRun = event.VerbNotify, 0, true }, "log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of a play", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbPlay, "manual" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a played job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status, o.NewJobID = event.VerbPlay, "manual", 900 }, "cancel 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a canceled job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
-		{"a dry run of a cancel", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "cancel 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
-		{"a dry run of an erase", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "erase 900!, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of a cancel", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbCancel, "running" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
+		{"a dry run of an erase", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"an erased job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbErase, "success" }, "why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a notice of a failed job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb = event.VerbNotify }, "retry 900, log 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a notice of a manual job", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job.Status = event.VerbNotify, "manual" }, "play 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
@@ -70,7 +74,7 @@ func TestButtonsOfAnOutcome(t *testing.T) {
 		{"a notice of a pipeline", event.ResultDone, func(o *event.Outcome) { o.Action.Verb, o.Job = event.VerbNotify, event.Job{} }, "why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
 		{"a trigger job", event.ResultGaveUp, func(o *event.Outcome) { o.Bridge = true }, "retry 900, why 900, mute 900…, mute_rule 900…, mute_project 900…, mute_channel 900…"},
 		{"a pipeline that was not retried", event.ResultGaveUp, func(o *event.Outcome) { o.Action.Verb = event.VerbRetryPipeline }, "retry 0, why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
-		{"a dry run of canceling a pipeline", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb = event.VerbCancelPipeline }, "cancel 0!, why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
+		{"a dry run of canceling a pipeline", event.ResultDryRun, func(o *event.Outcome) { o.Action.Verb = event.VerbCancelPipeline }, "why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
 		{"a retried pipeline", event.ResultDone, func(o *event.Outcome) { o.Action.Verb = event.VerbRetryPipeline }, "why 0, mute 0…, mute_rule 0…, mute_project 0…, mute_channel 0…"},
 		{"what a person requested", event.ResultFailed, func(o *event.Outcome) { o.Rule, o.By = "", event.Requester{Name: "Ada", UserID: "U1"} }, "retry 900, log 900, why 900, mute_project 900…, mute_channel 900…"},
 		{"a job that the pipeline does not have", event.ResultSkipped, func(o *event.Outcome) { o.Missing, o.Job = true, event.Job{Name: "gone"} }, ""},
@@ -118,6 +122,22 @@ func TestButtonsFollowTheJob(t *testing.T) {
 		if m.ThreadTS != "" && len(m.Buttons()) > 0 {
 			t.Errorf("a reply has buttons: %s", m.Blocks)
 		}
+	}
+}
+
+// TestButtonsOfAJobThatRunsAgain: the line in which another rule said that the job failed has no
+// buttons beside the line that says that it was retried.
+func TestButtonsOfAJobThatRunsAgain(t *testing.T) {
+	t.Parallel()
+	w := withButtons(t)
+	told := outcome("e2e", event.ResultDone)
+	told.Rule, told.Action.Verb, told.NewJobID = "told", event.VerbNotify, 0
+	notify(t, w, told, "")
+	retried := outcome("e2e", event.ResultDone)
+	retried.ID, retried.Rule, retried.NewJobID, retried.At = retried.ID+":press", "", 901, told.At.Add(time.Minute)
+	notify(t, w, retried, "")
+	if got := pressable(w); !strings.HasPrefix(got, "cancel 901!, why 901, ") || strings.Contains(got, "retry") {
+		t.Errorf("buttons %q, want those of the newest run alone", got)
 	}
 }
 

@@ -80,11 +80,27 @@ func (n *Notifier) remember(key string, find func() (string, error)) (string, er
 // userOf returns the id of the user with an e-mail address; "" if there is none, or if
 // GitLab did not send the address.
 func (n *Notifier) userOf(ctx context.Context, email string) (string, error) {
+	return n.lookUpUser(ctx, email, "users.lookupByEmail ", func(u *slackapi.User) bool { return !u.Deleted })
+}
+
+// memberOf is userOf for a full member of the workspace: whoever pushes a commit chooses its
+// e-mail address, and nothing about a pipeline is sent to guests and to people of other
+// organizations because of that.
+func (n *Notifier) memberOf(ctx context.Context, email string) (string, error) {
+	return n.lookUpUser(ctx, email, "member ", func(u *slackapi.User) bool {
+		who := personOf(u)
+		return !who.Deleted && !who.Bot && !who.Guest && !who.Stranger
+	})
+}
+
+// lookUpUser returns the id of the user with an e-mail address whom want accepts, as it is
+// remembered under a prefix of its own.
+func (n *Notifier) lookUpUser(ctx context.Context, email, prefix string, want func(*slackapi.User) bool) (string, error) {
 	email = strings.ToLower(strings.TrimSpace(email))
 	if !strings.Contains(email, "@") { // empty, or [REDACTED]
 		return "", nil
 	}
-	return n.remember("users.lookupByEmail "+email, func() (string, error) {
+	return n.remember(prefix+email, func() (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, callFor)
 		defer cancel()
 		user, err := n.api().GetUserByEmailContext(ctx, email)
@@ -94,7 +110,7 @@ func (n *Notifier) userOf(ctx context.Context, email string) (string, error) {
 			}
 			return "", nil
 		}
-		if user.Deleted {
+		if !want(user) {
 			return "", nil
 		}
 		return user.ID, nil
@@ -186,11 +202,11 @@ func (n *Notifier) logMissing(ctx context.Context, err error) {
 }
 
 // direct returns the id of the conversation with the author of the outcome's commit, else
-// with the user who triggered the pipeline.
+// with the user who triggered the pipeline, if that is a full member of the workspace.
 func (n *Notifier) direct(ctx context.Context, o event.Outcome) (string, error) {
-	user, err := n.userOf(ctx, o.Commit.AuthorEmail)
+	user, err := n.memberOf(ctx, o.Commit.AuthorEmail)
 	if user == "" && err == nil {
-		user, err = n.userOf(ctx, o.User.Email)
+		user, err = n.memberOf(ctx, o.User.Email)
 	}
 	if err != nil {
 		return "", err
@@ -198,7 +214,7 @@ func (n *Notifier) direct(ctx context.Context, o event.Outcome) (string, error) 
 	if user == "" {
 		return "", &Error{
 			Method: "users.lookupByEmail", Code: "users_not_found",
-			advice: "neither the commit's author nor the user who triggered the pipeline has the e-mail address in Slack that GitLab sends" +
+			advice: "neither the commit's author nor the user who triggered the pipeline is a full member of the workspace in Slack with the e-mail address that GitLab sends" +
 				noAddress(o) + ": name a channel beside `channel: author`, or use the same address in both",
 		}
 	}

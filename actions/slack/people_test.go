@@ -160,6 +160,30 @@ func TestDirectMessages(t *testing.T) {
 	}
 }
 
+// Nobody but full members of the workspace gets direct messages: the address is one that whoever
+// made the commit chose. They can be mentioned in a channel, which they are in or not.
+func TestDirectMessagesToMembersOnly(t *testing.T) {
+	for name, p := range map[string]slacktest.Person{
+		"a guest": {Guest: true}, "of one channel": {OneChannel: true}, "of another organization": {Stranger: true}, "a bot": {Bot: true}, "deactivated": {Deleted: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newFixture(t)
+			p.Email = "sidney@example.com"
+			sidney, alex := w.AddPerson(p), w.AddUser("alex@example.com")
+			err := w.notifier.Notify(t.Context(), by("unit", p.Email, ""), to("author", ""))
+			if e, is := errors.AsType[*slack.Error](err); !is || e.Code != "users_not_found" {
+				t.Errorf("error %v, want that nobody is found", err)
+			}
+			if err := w.notifier.Notify(t.Context(), by("lint", p.Email, "alex@example.com"), to("author", "")); err != nil {
+				t.Error(err)
+			}
+			if got := [2]int{len(w.Direct(sidney)), len(w.Direct(alex))}; got != [2]int{0, 1} {
+				t.Errorf("%v messages to %s and to the member who triggered the pipeline, want 0 and 1", got, name)
+			}
+		})
+	}
+}
+
 // Scopes that direct messages lack are mended by a person.
 func TestDirectMessagesWithoutScopes(t *testing.T) {
 	all := []string{"chat:write", "users:read.email", "im:write"}

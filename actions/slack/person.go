@@ -32,6 +32,11 @@ func (r *Reader) User(ctx context.Context, id string) (User, error) {
 	if err != nil {
 		return User{}, r.failed("users.info", "", err)
 	}
+	return personOf(u), nil
+}
+
+// personOf returns what counts of a user.
+func personOf(u *slackapi.User) User {
 	name := u.RealName
 	if u.Profile.DisplayName != "" {
 		name = u.Profile.DisplayName
@@ -44,7 +49,7 @@ func (r *Reader) User(ctx context.Context, id string) (User, error) {
 		ID: u.ID, Name: name, Email: email, TeamID: u.TeamID, Enterprise: u.Enterprise.EnterpriseID,
 		Bot:     u.IsBot || u.IsAppUser || u.IsConnectorBot || u.IsWorkflowBot || u.ID == "USLACKBOT",
 		Deleted: u.Deleted, Guest: u.IsRestricted || u.IsUltraRestricted, Stranger: u.IsStranger,
-	}, nil
+	}
 }
 
 // Groups returns the ids of the user groups, by their handles without '@'. The token needs

@@ -85,8 +85,9 @@ func (w *turn) showOnly(ctx context.Context, o event.Outcome, what event.Notice)
 // postID identifies the post of an outcome.
 func postID(o event.Outcome) string { return o.ID + ":" + o.Result }
 
-// announce takes the same steps for a message that is never edited.
-func (w *turn) announce(ctx context.Context, id, text string) error {
+// announce takes the same steps for a message that is never edited, in a thread or, with "", in
+// none.
+func (w *turn) announce(ctx context.Context, id, thread, text string) error {
 	m, err := w.begin(ctx, id)
 	if err != nil || m.has(id) {
 		return err
@@ -94,7 +95,7 @@ func (w *turn) announce(ctx context.Context, id, text string) error {
 	if err := w.await(ctx); err != nil {
 		return err
 	}
-	m.Posting = &posting{ID: id, Since: w.now()}
+	m.TS, m.Posting = thread, &posting{ID: id, Since: w.now()}
 	return w.post(ctx, m, announcement(text))
 }
 

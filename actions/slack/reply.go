@@ -2,6 +2,7 @@ package slack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,13 +31,19 @@ const (
 )
 
 // Reply answers a request at its ReplyURL: to the person alone, unless it is Public. Slack
-// takes 5 replies within 30 minutes; one that comes later is dropped. So is a reply to a
-// request without a ReplyURL.
+// takes 5 replies within 30 minutes. A Public one that comes later is posted in the thread of
+// the button's message, once for each request; another one is dropped. So is a reply to a request
+// without a ReplyURL.
 //
 // The error is an [*Error], which says whether to try again. It never has the ReplyURL,
 // which is a secret.
 func (n *Notifier) Reply(ctx context.Context, r chatops.Request, reply chatops.Reply) error {
-	if r.ReplyURL == "" || n.now().Sub(r.ReceivedAt) > replyFor {
+	late := n.now().Sub(r.ReceivedAt) > replyFor
+	if thread := cmp.Or(r.At.Thread, r.At.Message); late && reply.Public && thread != "" {
+		id := "reply:" + r.ID
+		return n.turn(ctx, r.At.Channel, id, func(w *turn) error { return w.announce(ctx, id, thread, reply.Text) })
+	}
+	if r.ReplyURL == "" || late {
 		n.log.DebugContext(ctx, "reply to a request in Slack dropped, because it is too late", "record", r.ID)
 		return nil
 	}

@@ -77,6 +77,31 @@ func TestRepliesThatAreTooLateAreDropped(t *testing.T) {
 	}
 }
 
+// TestLateRepliesToAll: after Slack takes no replies, they are in the thread of the button's
+// message, once each.
+func TestLateRepliesToAll(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t)
+	_, r := typed(w)
+	if err := w.notifier.Announce(t.Context(), "root", "#ci", "a message"); err != nil {
+		t.Fatal(err)
+	}
+	root := w.Messages("ci")[0]
+	r.At.Message = root.TS
+	w.clock.Advance(31 * time.Minute)
+	for range 2 {
+		if err := w.notifier.Reply(t.Context(), r, chatops.Reply{Text: "for all", Public: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.notifier.Reply(t.Context(), r, chatops.Reply{Text: "for one"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Messages("ci"); len(got) != 2 || got[1].ThreadTS != root.TS || got[1].Text != "for all" || len(w.Replies()) > 0 {
+		t.Errorf("posted %+v, replies %+v; want one in the thread", got, w.Replies())
+	}
+}
+
 func TestRepliesThatFail(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

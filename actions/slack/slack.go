@@ -171,7 +171,7 @@ func (n *Notifier) Announce(ctx context.Context, key, channel, text string) erro
 		return &Error{Method: "notify", Code: "invalid_announcement", advice: "it needs a key and a text"}
 	}
 	id := "announcement:" + key
-	return n.turn(ctx, channel, id, func(w *turn) error { return w.announce(ctx, id, text) })
+	return n.turn(ctx, channel, id, func(w *turn) error { return w.announce(ctx, id, "", text) })
 }
 
 // subject identifies the message of an outcome: by its pipeline, else by its job,

@@ -151,6 +151,33 @@ func TestButtonsAndCommands(t *testing.T) {
 	}
 }
 
+// TestButtonsInDryRun: with the wiring of production, a rule file in dry run holds what people
+// press and type, as it does what rules decide.
+func TestButtonsInDryRun(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	job := env.stuckJob()
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.eventually("the job is said in Slack", func() bool { return len(env.slack.Messages("ci")) > 0 })
+	env.write("rules.yaml", strings.NewReplacer("group: false", "group: false, dry_run: true", "[done]", "[done, dry_run]").Replace(pressRules))
+	p.reload()
+	if r := operator.presses(chatops.ButtonRetry); !strings.Contains(r.Text, "Nothing was changed: all rules are in dry run.") || r.Public {
+		t.Errorf("after Retry, the operator reads %+v", r)
+	}
+	address := env.gitlab.URL() + "/platform/shop/-/jobs/" + strconv.FormatInt(job.ID, 10)
+	if r := operator.types("retry " + address); !strings.Contains(r.Text, "Nothing was changed: all rules are in dry run.") {
+		t.Errorf("after /pipesteward retry, the operator reads %+v", r)
+	}
+	if n := env.gitlab.Count(http.MethodPost, "/retry"); n != 0 {
+		t.Errorf("%d retries in dry run", n)
+	}
+}
+
 // TestInChinese: with the wiring of production and `language: zh`, the question of a play, the
 // answers to its buttons, to commands and to people without rights, and the outcome are in
 // Chinese.
@@ -196,12 +223,12 @@ func TestInChinese(t *testing.T) {
 	})
 }
 
-// pipelineRules only say in Slack that a pipeline would be retried.
+// pipelineRules retry pipelines, which GitLab refuses here.
 const pipelineRules = `
 version: 1
-defaults: {channel: "#ci", group: false, dry_run: true}
+defaults: {channel: "#ci", group: false}
 rules:
-  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [dry_run]}]}
+  - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}
 `
 
 // TestPipelineRetriedByADeveloper: with the wiring of production, a Developer retries a pipeline
@@ -220,9 +247,12 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 	role(gitlabtest.Developer)
 	// fails adds a pipeline that failed, in which the deployment waits for somebody to play it,
 	// or is what failed, and returns the message about it.
+	refused := 0
 	fails := func(test, deployment string) slacktest.Message {
 		t.Helper()
 		before := len(env.slack.Messages("ci"))
+		refused++
+		env.gitlab.Fail(gitlabtest.Fault{Method: http.MethodPost, Path: "/retry", Status: http.StatusForbidden, Times: 1})
 		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec", Status: test}, gitlabtest.Job{
 			Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: deployment == "manual", Status: deployment, Environment: gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"},
 		})
@@ -230,7 +260,7 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 		p.eventually("the pipeline is said in Slack", func() bool { return len(env.slack.Messages("ci")) > before })
 		return env.slack.Messages("ci")[before]
 	}
-	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") }
+	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") - refused }
 
 	deployment := fails("success", "failed")
 	for range 2 {
@@ -248,5 +278,49 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 	role(gitlabtest.Reporter)
 	if r := dev.pressesIn(deployment, chatops.ButtonRetry); !strings.Contains(r.Text, "its role is Reporter") {
 		t.Errorf("a Reporter reads %q", r.Text)
+	}
+}
+
+// TestJobRetriedByADeveloper: with the wiring of production, a Developer retries a job, but not
+// if GitLab would then run a skipped job that may deploy to a protected environment, nor after
+// losing the role while the retry waits.
+func TestJobRetriedByADeveloper(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	p := env.run("--slack-signing-secret", testSlackSecret)
+	dev := slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
+	role := func(role gitlabtest.Role) {
+		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
+	}
+	role(gitlabtest.Developer)
+	fails := func(deployment string) slacktest.Message {
+		t.Helper()
+		before := len(env.slack.Messages("ci"))
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "feature"}, gitlabtest.Job{Name: "rspec", Status: "failed"}, gitlabtest.Job{
+			Name: "deploy-production", Stage: "deploy", Status: deployment, Environment: gitlabtest.Environment{Name: "production", Action: "start", Tier: "production"},
+		})
+		p.post(env.gitlab.JobHookBody(env.gitlab.Latest(pipeline.ID, "rspec").ID))
+		p.eventually("the job is said in Slack", func() bool { return len(env.slack.Messages("ci")) > before })
+		return env.slack.Messages("ci")[before]
+	}
+	retries := func() int { return env.gitlab.Count(http.MethodPost, "/retry") }
+	if r := dev.pressesIn(fails("skipped"), chatops.ButtonRetry); !strings.Contains(r.Text, "or a skipped job that runs after it") || !strings.Contains(r.Text, "may not deploy to the environment `production`") || retries() != 0 {
+		t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+	}
+	if r := dev.pressesIn(fails("success"), chatops.ButtonRetry); !strings.Contains(r.Text, "Retried ") || retries() != 1 {
+		t.Errorf("after %d retries, the Developer reads %q", retries(), r.Text)
+	}
+
+	waiting := fails("success")
+	p.command(0, "by ann", "pause", "--by", "ann")
+	if r := dev.pressesIn(waiting, chatops.ButtonRetry); !strings.Contains(r.Text, "paused") {
+		t.Errorf("while all is paused, the Developer reads %q", r.Text)
+	}
+	role(gitlabtest.Reporter)
+	p.command(0, "nothing is paused", "resume", "--by", "ann")
+	p.eventually("the retry ends", func() bool { return p.outcomes()[0].Result != event.ResultDeferred })
+	if o := p.outcomes()[0]; o.Result != event.ResultSkipped || !strings.Contains(o.Reason, "dev@example.com may not do this any more, and would read: To retry jobs in this project, your user in GitLab, `dev`, needs the role Developer there; its role is Reporter") || retries() != 1 {
+		t.Errorf("after %d retries, the decision is %s: %s", retries(), o.Result, o.Reason)
 	}
 }

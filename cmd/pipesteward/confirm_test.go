@@ -98,6 +98,55 @@ func TestConfirmInSlack(t *testing.T) {
 	}
 }
 
+// TestRejected: with the wiring of production and a Redis, a rejection holds for the job in its
+// pipeline, and no button plays past it.
+func TestRejected(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", strings.Replace(gateRules, "\nrules:", "\ndefaults: {channel: \"#ci\", group: false}\nrules:", 1)+"    notify: [{when: [skipped]}]\n")
+	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
+	ada := env.slack.AddUser("ada@example.com")
+	env.slack.AddGroup("ci-ops", ada)
+	p := env.run("--store", redistest.Start(t).URL(), "--slack-signing-secret", secret, "--slack-operators", "@ci-ops", "--rules", filepath.Join(env.dir, "rules.yaml"))
+	operator := slackPerson{env, p, secret, ada}
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint"}, gitlabtest.Job{Name: "deploy", When: "manual"})
+	lint := env.gitlab.Latest(pipeline.ID, "lint")
+	env.gitlab.Run(lint.ID)
+	env.gitlab.Finish(lint.ID, "success", "")
+	p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+	p.eventually("people are asked", func() bool { return len(env.slack.Messages("#releases-platform")) > 0 })
+	operator.answers(pipeline.ID, chatops.ButtonReject)
+	p.eventually("the message says so", func() bool {
+		all := env.slack.Messages("ci")
+		return len(all) > 0 && strings.Contains(all[0].Plain(), "rejected by ada@example.com in Slack")
+	})
+	m := env.slack.Messages("ci")[0]
+	play := chatops.Button{Does: chatops.ButtonPlay, Of: p.outcomes()[0].ID}
+	for _, b := range m.Buttons() {
+		if got, err := chatops.ParseButton(b.ActionID, b.Value); err != nil || got.Does == play.Does {
+			t.Errorf("the message has the button %+v %v", got, err)
+		}
+	}
+	old := slacktest.Press{User: ada, Channel: m.ID, Message: m.TS, ActionID: play.ActionID(), Value: play.Value()}
+	if r := operator.sends(env.slack.Press(old), slackapp.InteractionsPath, 1)[0]; !strings.Contains(r.Text, "The rule has this play confirmed in #releases-platform") {
+		t.Errorf("who plays past the question reads %q", r.Text)
+	}
+	again, err := env.gitlab.Retry(lint.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.gitlab.Run(again.ID)
+	env.gitlab.Finish(again.ID, "success", "")
+	p.post(env.gitlab.PipelineHookBody(pipeline.ID))
+	p.eventually("the second decision has ended", func() bool { o := p.outcomes(); return len(o) == 2 && o[0].Result == event.ResultSkipped })
+	if o := p.outcomes()[0]; o.Reason != "rejected by ada@example.com in Slack" {
+		t.Errorf("the second decision is skipped: %s", o.Reason)
+	}
+	if n := len(env.slack.Messages("#releases-platform")); n != 1 || env.gitlab.Count(http.MethodPost, "/play") != 0 {
+		t.Errorf("%d questions, want 1; %d plays, want 0", n, env.gitlab.Count(http.MethodPost, "/play"))
+	}
+}
+
 // TestPressIsHandledLate: a press that came in before the time to answer ended counts, though
 // Slack tells only after it whether the person may press.
 func TestPressIsHandledLate(t *testing.T) {

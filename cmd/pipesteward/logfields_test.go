@@ -63,21 +63,21 @@ func TestLogFields(t *testing.T) {
 // be followed is a problem.
 func TestLoggedFields(t *testing.T) {
 	for code, want := range map[string]string{
-		`log.Info("m", "a", 1, "b", f("x"))`:                          "a b",
-		`s.Log.Error("m", "a", 1, store.Outage(err))`:                 "a error",
-		`w.log.WarnContext(ctx, "m", slog.Int("a", 1))`:               "a",
-		`n.Log.Log(ctx, level, "m", "a", 1)`:                          "a",
-		`r.Log.Debug("m", append(event.LogAttrs(e), "a", 1)...)`:      "a",
-		`about := []any{"a", 1, "b", 2}; log.Info("m", about...)`:     "a b",
-		`n.Log.Error("m", append(about, "a", 1)...)`:                  "a",
-		`b.Announcer.Announce(ctx, key, to, text, since, "a", class)`: "a",
-		`log.Info("m", name, 1)`:                                      "!the name of a field is no constant text",
-		`log.Info("m", others()...)`:                                  "!these fields can't be followed: write them in the call",
-		`log.With("a", 1).Info("m", "b", 2)`:                          "a b",
-		`fmt.Errorf("m", "a")`:                                        "",
-		`writer.Info("no logger", "a", 1)`:                            "",
-		`n.Receiver.Announce(ctx, key, channel, text)`:                "",
-		`log.Info("m", "a")`:                                          "a!the field \"a\" has no value",
+		`log.Info("m", "a", 1, "b", f("x"))`:                        "a b",
+		`s.Log.Error("m", "a", 1, store.Outage(err))`:               "a error",
+		`w.log.WarnContext(ctx, "m", slog.Int("a", 1))`:             "a",
+		`n.Log.Log(ctx, level, "m", "a", 1)`:                        "a",
+		`r.Log.Debug("m", append(event.LogAttrs(e), "a", 1)...)`:    "a",
+		`about := []any{"a", 1, "b", 2}; log.Info("m", about...)`:   "a b",
+		`n.Log.Error("m", append(about, "a", 1)...)`:                "a",
+		`b.Announcer.Announce(ctx, key, notice, since, "a", class)`: "a",
+		`log.Info("m", name, 1)`:                                    "!the name of a field is no constant text",
+		`log.Info("m", others()...)`:                                "!these fields can't be followed: write them in the call",
+		`log.With("a", 1).Info("m", "b", 2)`:                        "a b",
+		`fmt.Errorf("m", "a")`:                                      "",
+		`writer.Info("no logger", "a", 1)`:                          "",
+		`n.Receiver.Announce(ctx, key, channel, text)`:              "",
+		`log.Info("m", "a")`:                                        "a!the field \"a\" has no value",
 	} {
 		file, err := parser.ParseFile(token.NewFileSet(), "x.go", "package x\nfunc f(about ...any) {"+code+"}", parser.SkipObjectResolution)
 		if err != nil {
@@ -167,8 +167,8 @@ func (c *fieldCollector) call(call *ast.CallExpr) {
 	switch {
 	case levels && isLogger(method.X):
 	case method.Sel.Name == "AddAttrs":
-	case method.Sel.Name == "Announce" && len(call.Args) > 5: // it logs with further fields
-		before = 5
+	case method.Sel.Name == "Announce" && len(call.Args) > 4: // it logs with further fields
+		before = 4
 	default:
 		return
 	}

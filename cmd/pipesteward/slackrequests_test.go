@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	slackapi "github.com/slack-go/slack"
+
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
@@ -162,6 +164,48 @@ func TestNoRequestsFromSlack(t *testing.T) {
 	}
 }
 
+// storeRequest puts a request into the store, as a replica does that has died since.
+func (env *environment) storeRequest(r chatops.Request) {
+	env.Helper()
+	body, err := json.Marshal(r)
+	if err != nil {
+		env.Fatal(err)
+	}
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	if err != nil {
+		env.Fatal(err)
+	}
+	if _, err := db.Put(env.Context(), store.Record{ID: keys.Request(r.ID), Kind: chatops.RecordKind, Body: body}); err != nil {
+		env.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		env.Fatal(err)
+	}
+}
+
+// TestRequestsBeforeAnOutage: a press that was stored an hour before the next replica starts is
+// not carried out, and the thread of its message says so.
+func TestRequestsBeforeAnOutage(t *testing.T) {
+	env := newEnvironment(t)
+	env.write("rules.yaml", pressRules)
+	ada, channel := env.slack.AddUser("ada@example.com"), env.slack.Channel("#ci")
+	_, message, err := slackapi.New(testSlack, slackapi.OptionAPIURL(env.slack.URL())).PostMessageContext(t.Context(), channel, slackapi.MsgOptionText("a message", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env.storeRequest(chatops.Request{
+		ID: "r", By: chatops.Person{UserID: ada, TeamID: slacktest.TeamID}, At: chatops.Place{Channel: channel, Message: message},
+		Button: &chatops.Button{Does: chatops.ButtonRetry, Of: "decision"}, ReceivedAt: time.Now().Add(-time.Hour),
+	})
+	p := env.serve("--slack-signing-secret", testSlackSecret)
+	p.eventually("the thread says that it was not done", func() bool {
+		return slices.ContainsFunc(env.slack.Messages("ci"), func(m slacktest.Message) bool {
+			return m.ThreadTS == message && strings.HasPrefix(m.Text, "<@"+ada+"> requested `retry` at ")
+		})
+	})
+	p.workedOff()
+}
+
 // TestRequestsOfAnotherReplica: a replica that takes no requests from Slack leaves those in
 // the queue to one that does.
 func TestRequestsOfAnotherReplica(t *testing.T) {
@@ -169,21 +213,7 @@ func TestRequestsOfAnotherReplica(t *testing.T) {
 	env.write("rules.yaml", pressRules)
 	ada := env.slack.AddUser("ada@example.com")
 	typed := env.slack.Command(slacktest.Command{User: ada, Channel: env.slack.Channel("#ci"), Text: "help"})
-	body, err := json.Marshal(chatops.Request{ID: "r", By: chatops.Person{UserID: ada, TeamID: slacktest.TeamID}, Command: "help", ReplyURL: typed.ResponseURL, ReceivedAt: time.Now()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Put(t.Context(), store.Record{ID: keys.Request("r"), Kind: chatops.RecordKind, Body: body}); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-
+	env.storeRequest(chatops.Request{ID: "r", By: chatops.Person{UserID: ada, TeamID: slacktest.TeamID}, Command: "help", ReplyURL: typed.ResponseURL, ReceivedAt: time.Now()})
 	p := env.serve()
 	var d depth
 	p.eventually("the request was worked on", func() bool {

@@ -70,6 +70,8 @@ type DeliveryLister interface {
 // RulesReporter reports which rules are in force.
 type RulesReporter interface {
 	State() RulesState
+	// MayNotify reports whether a rule may notify a channel.
+	MayNotify(channel string) bool
 }
 
 // RulesState describes the rules in force and their files.

@@ -99,7 +99,11 @@ func (a *admin) mute(c echo.Context) error {
 		return a.unavailable(c, err)
 	}
 	a.changed(c, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until})
-	return a.muted(c, Muted{Replaced: replaced, Warnings: a.doubts(c.Request().Context(), event.Pause{Project: m.Project}, "mute")})
+	warnings := a.doubts(c.Request().Context(), event.Pause{Project: m.Project}, "mute")
+	if m.Channel != "" && !a.Rules.MayNotify(m.Channel) {
+		warnings = append(warnings, fmt.Sprintf("the mute stops nothing now: no rule notifies %q by this name", m.Channel))
+	}
+	return a.muted(c, Muted{Replaced: replaced, Warnings: warnings})
 }
 
 func (a *admin) unmute(c echo.Context) error {

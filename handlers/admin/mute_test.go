@@ -55,6 +55,8 @@ func TestMuteAndUnmute(t *testing.T) {
 		{path: "/api/v1/mute", body: `{"by": "ann", "reason": "noise"}`, code: 200, says: []string{`"replaced":{"by":"bob"`}},
 		{path: "/api/v1/mute", body: `{"rule": "retry-stuck", "channel": "#ci", "for": "2h"}`, code: 200, says: []string{`"channel":"#ci"`, `"until":"` + until}},
 		{path: "/api/v1/mute", body: `{"project": "platform", "for": "2h"}`, code: 200, says: []string{"the mute stops nothing now", `mute \"platform/**\"`}},
+		{path: "/api/v1/mute", body: `{"channel": "#typo", "for": "2h"}`, code: 200, says: []string{"the mute stops nothing now: no rule notifies"}},
+		{path: "/api/v1/unmute", body: `{"channel": "#TYPO"}`, code: 200, says: []string{`"ended":[{"channel":"#typo"`}},
 		{path: "/api/v1/status", code: 200, says: []string{`"by":"ann"`, `"rule":"retry-stuck","channel":"#ci"`}},
 		{path: "/api/v1/unmute", body: `{"channel": "#ci"}`, code: 404, says: []string{`\"channel:ci\"`}},
 		{path: "/api/v1/unmute", body: `{"rule": "retry-stuck", "channel": "ci"}`, code: 200, says: []string{`"project":"platform"`, `"ended":[{"rule":"retry-stuck","channel":"#ci"`}, lacks: `"muted":[{"rule"`},
@@ -91,7 +93,7 @@ func TestMuteAndUnmute(t *testing.T) {
 	for _, c := range made.all {
 		recorded = append(recorded, fmt.Sprint(c.Action, " ", c.Target, " ", c.By))
 	}
-	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann", "mute all bob", "mute all ann"}, recorded); diff != "" {
+	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "unmute channel:typo ", "mute channel:typo ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann", "mute all bob", "mute all ann"}, recorded); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
 	for _, line := range []string{`msg=muted scope=all by=ann reason=noise`, `replaced="muted (all) by ann: noise" scope=all by=bob`, `msg=unmuted scope="every mute" by=bob mutes=2`} {

@@ -110,6 +110,7 @@ func (h *hook) jobs(projectURL string) []event.Job {
 			FailureClass:   event.ClassOf(reason),
 			AllowFailure:   b.AllowFailure,
 			Manual:         b.Manual,
+			Delayed:        b.When == "delayed",
 			Attempt:        1,
 			Ref:            h.Pipeline.Ref,
 			Tag:            h.Pipeline.Tag,

@@ -184,7 +184,8 @@ type hookBuild struct {
 	Status         string           `json:"status"`
 	FailureReason  string           `json:"failure_reason"`
 	AllowFailure   bool             `json:"allow_failure"`
-	Manual         bool             `json:"manual"`
+	Manual         bool             `json:"manual"` // also if it is delayed
+	When           string           `json:"when"`
 	CreatedAt      gitlabjson.Date  `json:"created_at"`
 	StartedAt      gitlabjson.Date  `json:"started_at"`
 	FinishedAt     gitlabjson.Date  `json:"finished_at"`

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -110,6 +111,9 @@ type Decision struct {
 	Together     []Together `json:"together,omitempty"` // the messages that the notices of entries of `notify` are in with others
 	DecidedAt    time.Time  `json:"decided_at,omitzero"`
 	By           Requester  `json:"by,omitzero"` // zero: only the Rule requested it
+	// PressedOn is, if a person requested it, the source of the event whose message had the
+	// button; the Event has SourceButton.
+	PressedOn string `json:"pressed_on,omitzero"`
 
 	RulesHash   string      `json:"rules_hash,omitzero"` // SHA-256 of the rule file at the time of the decision, in hex
 	Explanation Explanation `json:"explanation,omitzero"`
@@ -122,8 +126,10 @@ type Decision struct {
 type Requester struct {
 	Name     string  `json:"name"`
 	UserID   string  `json:"user_id"`           // in Slack
+	TeamID   string  `json:"team_id,omitzero"`  // of the person's workspace there
 	Address  Address `json:"address,omitzero"`  // where the outcome is reported; zero: to the person only
 	Language string  `json:"language,omitzero"` // of that report, as event.Notice has it
+	Rule     string  `json:"rule,omitzero"`     // whose dry run holds it: that of the message with the button; "": those of all rules together
 }
 
 // String names the person, as in: Ada (Slack U123).
@@ -136,6 +142,13 @@ func (r Requester) String() string {
 
 // Requested reports whether a person requested the decision, and no rule did.
 func (d Decision) Requested() bool { return d.Rule == "" && d.By != (Requester{}) }
+
+// Origin returns the event with the source from which it came, whoever requested the decision.
+func (d Decision) Origin() Event {
+	e := d.Event
+	e.Meta.Source = cmp.Or(d.PressedOn, e.Meta.Source)
+	return e
+}
 
 // Action is a verb with its parameters. All templates are rendered.
 type Action struct {

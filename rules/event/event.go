@@ -125,7 +125,8 @@ type Job struct {
 	FailureReason  string      `json:"failure_reason,omitzero" expr:"failure_reason"` // empty unless the job failed
 	FailureClass   string      `json:"failure_class,omitzero" expr:"failure_class"`   // runner, stuck, timeout, api, script, dependency, permission, quota or unknown; empty unless the job failed
 	AllowFailure   bool        `json:"allow_failure,omitzero" expr:"allow_failure"`
-	Manual         bool        `json:"manual,omitzero" expr:"manual"`
+	Manual         bool        `json:"manual,omitzero" expr:"manual"`   // somebody must play it, or it is delayed
+	Delayed        bool        `json:"delayed,omitzero" expr:"delayed"` // `when: delayed`, as only pipeline events from webhooks tell
 	Bridge         bool        `json:"bridge,omitzero" expr:"bridge"`   // a trigger job: GitLab sends no events for those; if a rule reads this field, catch-up finds them
 	Attempt        int         `json:"attempt,omitzero" expr:"attempt"` // counts from 1; 1 if GitLab does not send it
 	Ref            string      `json:"ref,omitzero" expr:"ref"`

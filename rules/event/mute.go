@@ -39,9 +39,10 @@ func (m Mute) Scope() string {
 	return cmp.Or(strings.Join(parts, ", "), "all")
 }
 
-// Identity returns the scope without regard to letter case in the glob of project paths.
+// Identity returns the scope without regard to letter case in the glob of project paths, and in
+// the channel.
 func (m Mute) Identity() string {
-	m.Project = strings.ToLower(m.Project)
+	m.Project, m.Channel = strings.ToLower(m.Project), strings.ToLower(m.Channel)
 	return m.Scope()
 }
 
@@ -90,7 +91,7 @@ func (m Mute) Ended(now time.Time) bool { return !m.Until.IsZero() && !m.Until.A
 func (m Mute) Covers(rule, project string, to Address) bool {
 	return (m.Rule == "" || m.Rule == rule) &&
 		(m.Project == "" || project != "" && MatchesProject(m.Project, project)) &&
-		(m.Channel == "" || bareChannel(m.Channel) == bareChannel(to.Channel))
+		(m.Channel == "" || strings.EqualFold(bareChannel(m.Channel), bareChannel(to.Channel)))
 }
 
 // MutedBy returns the mute that keeps a notice of an outcome from being sent; nil: none

@@ -31,6 +31,7 @@ func TestMutedBy(t *testing.T) {
 		{name: "another project", mutes: []event.Mute{ofProject}, path: "mobile/app", rules: []string{"r"}},
 		{name: "its channel", mutes: []event.Mute{inChannel}, rules: []string{"r"}, by: "channel:ci"},
 		{name: "its channel without #", mutes: []event.Mute{inChannel}, to: "ci", rules: []string{"r"}, by: "channel:ci"},
+		{name: "its channel in upper case", mutes: []event.Mute{{Channel: "#CI"}}, rules: []string{"r"}, by: "channel:CI"},
 		{name: "another channel", mutes: []event.Mute{inChannel}, to: "#ops", rules: []string{"r"}},
 		{name: "all three", mutes: []event.Mute{{Rule: "r", Project: "platform/*", Channel: "ci"}}, rules: []string{"r"}, by: "rule:r, project:platform/*, channel:ci"},
 		{name: "two of three", mutes: []event.Mute{{Rule: "r", Project: "platform/*", Channel: "ops"}}, rules: []string{"r"}},

@@ -60,8 +60,11 @@ func (rd *reader) channel(to *rules.Channel, purpose func() expression.Purpose) 
 				return
 			}
 			to.Source, to.Template = n.Value, new(rd.parseTemplate(f, n, purpose()))
-			if text := expressionBraces.ReplaceAllString(n.Value, ""); strings.ContainsAny(text, " \t\n,") {
+			switch text := expressionBraces.ReplaceAllString(n.Value, ""); {
+			case strings.ContainsAny(text, " \t\n,"):
 				f.FailAt(n, "the name of a Slack channel has no spaces and no commas: write them as -")
+			case !besideExpressions.MatchString(text):
+				f.FailAt(n, "the name of a Slack channel has lower-case letters, digits, - and _ only, after one #: %q has more beside its expressions", n.Value)
 			}
 		},
 		JSON: channelOrTemplate,
@@ -71,8 +74,17 @@ func (rd *reader) channel(to *rules.Channel, purpose func() expression.Purpose) 
 // expressionBraces matches an expression in a text.
 var expressionBraces = regexp.MustCompile(`\{\{.*?\}\}`)
 
+// besideExpressions matches what stands beside the expressions in the name of a channel.
+var besideExpressions = regexp.MustCompile(`^#?[\p{Ll}\p{Lo}\p{Lm}\p{M}\p{N}_-]*$`)
+
+// channelPattern matches in JSON Schemas what may be a channel, and nothing.
+const channelPattern = `|#?` + namePattern + `|[CDGUW][A-Z0-9]{8,}`
+
+// namePattern matches there what may be the name of one.
+const namePattern = `[^\s{#,@!A-Z]{1,80}`
+
 func channelOrTemplate() schema.JSON {
-	return schema.JSON{"type": "string", "pattern": `^([^\s{]*|.*\{\{.*\}\}.*)$`}
+	return schema.JSON{"type": "string", "pattern": "^(" + channelPattern + `|.*\{\{.*\}\}.*)$`}
 }
 
 // channel reads the name or the id of a Slack channel.
@@ -92,10 +104,16 @@ func channel(to *string) schema.Schema {
 				f.FailAt(n, "%q is a URL: write the channel's name, like \"#ci\", or its id, like C024BE91L", n.Value)
 			case strings.ContainsAny(n.Value, " \t\n"):
 				f.FailAt(n, "the name of a Slack channel has no spaces: write %q, or the channel's id, like C024BE91L", strings.Join(strings.Fields(strings.Replace(n.Value, "# ", "#", 1)), "-"))
+			case n.Value == "": // who needs one says so
+				*to = ""
 			default:
+				if err := rules.CheckChannel(n.Value); err != nil {
+					f.FailAt(n, "%s", err)
+					return
+				}
 				*to = n.Value
 			}
 		},
-		JSON: func() schema.JSON { return schema.JSON{"type": "string", "pattern": `^[^\s{]*$`} },
+		JSON: func() schema.JSON { return schema.JSON{"type": "string", "pattern": "^(" + channelPattern + ")$"} },
 	}
 }

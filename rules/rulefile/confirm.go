@@ -66,7 +66,7 @@ func (rd *reader) confirmChannel(a *rules.Action, purpose func() expression.Purp
 			}
 		},
 		JSON: func() schema.JSON {
-			return schema.JSON{"type": "string", "pattern": `^(#[^\s{#,]+|[CDG][A-Z0-9]{8,}|author|.*\{\{.*\}\}.*)$`}
+			return schema.JSON{"type": "string", "pattern": "^(#" + namePattern + `|[CDG][A-Z0-9]{8,}|author|.*\{\{.*\}\}.*)$`}
 		},
 	}
 }

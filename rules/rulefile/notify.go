@@ -125,6 +125,9 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 				v.Group = event.Group{} // it is one message already
 			}
 			for _, other := range r.Notify {
+				if v.Channel.Source == unusable {
+					break // which says enough
+				}
 				if other.State != nil && v.State != nil && other.State.Source == v.State.Source && other.Receiver == v.Receiver && other.Channel.Source == v.Channel.Source {
 					f.FailAt(n, "this state is already notified to %s by an earlier entry of notify: one message for each state and address", event.Address{Receiver: v.Receiver, Channel: v.Channel.Source})
 				}

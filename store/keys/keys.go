@@ -46,7 +46,7 @@ var Families = []Family{
 	{Record, "follow:<outcome>", "actions/follow", untilDone, "a look at whether a failed retry is retried again"},
 	{Record, "try:<instance>:<job>", "actions/ledger", untilDone, "a retried run that has ended, to count"},
 	{Record, "pass-rate:<instance>:<job>", "actions/ledger", untilDone, "the message that the retries of a job are skipped from now on, or made again; by the job that showed it"},
-	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision"},
+	{Record, "request-followed:<request>", "actions/requests", untilDone, "a request from Slack that waits for the outcome of its decision, or for its reply to be sent"},
 	{Record, "report:<name>:<time>", "actions/report/periodic", untilDone, "a report that is sent when it is due"},
 	{Record, "storm:<class>:<start>", "actions/breaker", untilDone, "the messages about a storm"},
 	{Record, "sweep:<rule>:<time>", "actions/sweep", untilDone, "a run of a schedule rule; by-hand:<time> one of the command"},
@@ -111,6 +111,7 @@ var Families = []Family{
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
 	{Value, "pauses", "actions/pause", "10y", "the pauses in force"},
+	{Value, "rejected:<instance>:<project>:<pipeline>:<rule>:<job>", "actions/confirm", "30d", "who rejected a play"},
 	{Value, "requested:<action>:<instance>:<job or pipeline>:<id>", "actions/requests", "7d", "who requested an action first"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
@@ -162,6 +163,12 @@ func Answer(decision string) string { return "answer:" + decision }
 
 // Asked is the key of when that question was posted.
 func Asked(decision string) string { return "asked:" + decision }
+
+// Rejected is the key of the answer of who rejected the play of a job, by its name, that a rule
+// wants in a pipeline.
+func Rejected(instance string, project, pipeline int64, rule, job string) string {
+	return fmt.Sprintf("rejected:%s:%d:%d:%s:%s", instance, project, pipeline, rule, job)
+}
 
 // Confirm is the key of the claim on the question whether a job is to be played.
 func Confirm(instance string, project, job int64) string {
@@ -263,7 +270,7 @@ func ProjectTries(instance string, project int64, part int) string {
 func Tried(instance string, job int64) string { return fmt.Sprintf("tried:%s:%d", instance, job) }
 
 // RequestFollowed is the id of the record of a request that waits for the outcome of its
-// decision.
+// decision, or of which only the reply is to come.
 func RequestFollowed(request string) string { return "request-followed:" + request }
 
 // RequestedDecision is the key of the decision that a request has become.

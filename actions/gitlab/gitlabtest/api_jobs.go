@@ -94,7 +94,7 @@ func (c *call) getTrace() {
 
 func (c *call) cancelJob() {
 	j := c.findJob(false)
-	if j == nil || !c.mayWrite(j) {
+	if j == nil || !c.mayWrite(j) || !c.mayCancel() {
 		return
 	}
 	var params struct {

@@ -145,7 +145,7 @@ func (c *call) retryPipeline() {
 
 func (c *call) cancelPipeline() {
 	p := c.pipelineToUpdate()
-	if p == nil {
+	if p == nil || !c.mayCancel() {
 		return
 	}
 	was := p.Status

@@ -84,6 +84,17 @@ func (p Project) mayGiveVariables() bool {
 	return false // owner or nobody: the bot is none
 }
 
+// mayCancel reports whether the bot has the role that the project requires to cancel
+// (Ci::ProjectCancellationRestriction in GitLab Premium); false: 403 is answered.
+func (c *call) mayCancel() bool {
+	least := c.project.CancelRole
+	if c.s.premium() && (least == "no_one" || least == "maintainer" && c.project.Role != Maintainer) {
+		c.message(http.StatusForbidden, "403 Forbidden")
+		return false
+	}
+	return true
+}
+
 // getBranch returns a branch, with what the bot may do on it (API::Entities::Branch).
 // Any role that may read the code sees it; every branch that is asked for exists.
 func (c *call) getBranch() {

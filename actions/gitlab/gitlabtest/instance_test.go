@@ -75,6 +75,35 @@ func TestGrants(t *testing.T) {
 	}
 }
 
+// In GitLab Premium, canceling needs the project's minimum role, which Maintainers see.
+func TestCancelRole(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		options gitlabtest.Options
+		role    gitlabtest.Role
+		least   string
+		status  int
+		shown   string
+	}{
+		{gitlabtest.Options{}, gitlabtest.Developer, "", 201, ""},
+		{gitlabtest.Options{}, gitlabtest.Developer, "maintainer", 403, ""},
+		{gitlabtest.Options{}, gitlabtest.Maintainer, "maintainer", 201, `"ci_restrict_pipeline_cancellation_role":"maintainer"`},
+		{gitlabtest.Options{}, gitlabtest.Maintainer, "no_one", 403, `"ci_restrict_pipeline_cancellation_role":"no_one"`},
+		{gitlabtest.Options{Free: true}, gitlabtest.Maintainer, "no_one", 201, ""},
+	} {
+		tt.options.Now = time.Now
+		gl := gitlabtest.Start(t, tt.options)
+		p := gl.AddProject(gitlabtest.Project{Path: "platform/shop", Role: tt.role, CancelRole: tt.least})
+		pl := gl.AddPipeline(p.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
+		if r := ask(t, gl, "POST", fmt.Sprintf("/projects/1/jobs/%d/cancel", gl.Latest(pl.ID, "rspec").ID), ""); r.status != tt.status {
+			t.Errorf("role %d, least %q: %d %s, want %d", tt.role, tt.least, r.status, r.body, tt.status)
+		}
+		if r := ask(t, gl, "GET", "/projects/1", ""); strings.Contains(r.body, "cancellation_role") != (tt.shown != "") || !strings.Contains(r.body, tt.shown) {
+			t.Errorf("role %d, least %q: the project is %s, want %s", tt.role, tt.least, r.body, tt.shown)
+		}
+	}
+}
+
 // Playing with variables needs the project's minimum role.
 func TestVariablesRole(t *testing.T) {
 	t.Parallel()

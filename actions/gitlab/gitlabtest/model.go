@@ -40,6 +40,7 @@ type Project struct {
 	Archived              bool      // read-only: writes get 403
 	ForkOf                int64     // id of the project that it is a fork of; 0: of none
 	VariablesRole         string    // the least role that may play with variables: developer (default), maintainer, owner or no_one_allowed
+	CancelRole            string    // the least role that may cancel, in GitLab Premium: developer (default), maintainer or no_one
 	AgentIDs              []int64   // of GET /job/allowed_agents
 	CreatedAt             time.Time // default: now
 	WebURL                string    // set by the server

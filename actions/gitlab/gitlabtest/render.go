@@ -1,6 +1,7 @@
 package gitlabtest
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"time"
@@ -302,6 +303,9 @@ func (s *Server) apiProject(p *project) object {
 		o["forked_from_project"] = s.apiProjectBasic(of)
 	}
 	if p.Role == Maintainer {
+		if s.premium() && s.version.atLeast(16, 8) {
+			o["ci_restrict_pipeline_cancellation_role"] = cmp.Or(p.CancelRole, "developer")
+		}
 		o["restrict_user_defined_variables"] = p.variablesRole() == "maintainer"
 		if s.version.atLeast(17, 1) {
 			o["ci_pipeline_variables_minimum_override_role"] = p.variablesRole()

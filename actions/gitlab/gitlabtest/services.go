@@ -37,7 +37,7 @@ func (s *Server) retryPipeline(p *pipeline, by User, mayWrite func(*job) bool) {
 	for _, j := range p.latest() {
 		if j.Status == "skipped" {
 			s.noteJob(j, false)
-			j.Status = "created"
+			j.Status, j.User = "created", by
 		}
 	}
 	s.progress(p)
@@ -69,14 +69,20 @@ func (s *Server) clone(j *job, by User, start bool) *job {
 	if start && again.hasAction() {
 		s.enter(again, "pending")
 	}
+	s.resetSkipped(j, by)
+	return again
+}
+
+// resetSkipped lets the skipped jobs of later stages have their turn, as the user's
+// (Ci::ResetSkippedJobsService).
+func (s *Server) resetSkipped(j *job, by User) {
 	stages := j.pipeline.Stages
 	for _, later := range j.pipeline.inStages(stages[slices.Index(stages, j.Stage)+1:]) {
 		if later.Status == "skipped" {
 			s.noteJob(later, false)
-			later.Status = "created"
+			later.Status, later.User = "created", by
 		}
 	}
-	return again
 }
 
 // play starts a manual or delayed job (Ci::PlayBuildService) and returns
@@ -90,6 +96,7 @@ func (s *Server) play(j *job, by User, variables []Variable, inputs map[string]a
 	} else {
 		j.User = by
 		s.enter(j, "pending")
+		s.resetSkipped(j, by)
 	}
 	j.Variables, j.Inputs = variables, inputs
 	s.progress(j.pipeline)

@@ -45,10 +45,10 @@ type Reporter interface {
 
 // Announcer sends messages to receivers.
 type Announcer interface {
-	// Announce sends a text to an address, once for each key. It returns an error while a
+	// Announce sends a notice, once for each key. It returns an error while a
 	// later call can succeed, which ends some time after since; about are attributes for
 	// the log.
-	Announce(ctx context.Context, key string, to event.Address, text string, since time.Time, about ...any) error
+	Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error
 }
 
 // Sender sends reports. All fields are required.
@@ -114,7 +114,7 @@ func (s *Sender) Handle(ctx context.Context, l *worker.Lease, rec Record) error 
 	if err != nil {
 		return err
 	}
-	if err := s.Announcer.Announce(ctx, l.ID(), r.To, mrkdwn.Escape(r.Name)+": "+text, rec.Due, "report", r.Name); err != nil {
+	if err := s.Announcer.Announce(ctx, l.ID(), event.Notice{Address: r.To, Text: mrkdwn.Escape(r.Name) + ": " + text}, rec.Due, "report", r.Name); err != nil {
 		return err
 	}
 	return l.Done(ctx)

@@ -47,9 +47,9 @@ func (o *office) Report(_ context.Context, q report.Query) (report.Report, error
 	return report.Report{Since: q.Since, Until: o.now, Project: q.Project, DryRun: q.DryRun, LastBefore: o.now, Total: report.Sums{Outcomes: map[string]int{}}}, nil
 }
 
-func (o *office) Announce(_ context.Context, key string, to event.Address, text string, _ time.Time, _ ...any) error {
+func (o *office) Announce(_ context.Context, key string, notice event.Notice, _ time.Time, _ ...any) error {
 	if o.err == nil {
-		o.sent = append(o.sent, sent{key, to.Channel, text})
+		o.sent = append(o.sent, sent{key, notice.Channel, notice.Text})
 	}
 	return o.err
 }

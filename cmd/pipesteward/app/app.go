@@ -133,10 +133,17 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	pauses := pause.Pauses{Store: db, Now: time.Now, Log: log}
 	mutes := pause.Mutes{Store: db, Now: time.Now, Log: log}
 	registry.MustRegister(pause.NewMetrics(pauses), pause.NewMuteMetrics(mutes))
+	var who *rights.Rights
+	var may actions.Rights // nil: there is no Slack in which people are looked up
+	chat, on := receiver.(*slack.Notifier)
+	if on {
+		who = rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
+		may = rights.Acting{Rights: who, GitLab: gl}
+	}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Rules: a.rules.Rules,
 		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
-		Evaluations: evaluations, Unknown: &unknown.Log{Store: db},
+		Evaluations: evaluations, Rights: may, Unknown: &unknown.Log{Store: db},
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
@@ -202,10 +209,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	runner.Handle(periodic.RecordKind, worker.JSON(sender.Handle))
 	changes := audit.Log{Store: db, Now: time.Now}
 	takeRequest := requests.Elsewhere{Now: time.Now, Log: log}.Handle
-	if chat, on := receiver.(*slack.Notifier); on && o.takesSlackRequests() {
-		who := rights.New(rights.Config{Slack: chat.Reader(), GitLab: gl, Operators: o.SlackOperators, Now: time.Now})
+	if on && o.takesSlackRequests() {
 		requested := &requests.Handler{
-			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: who}, Replies: chat,
+			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: rights.Acting{Rights: who, GitLab: gl}}, Replies: chat,
 			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: slackReports{journal}, Now: time.Now, Log: log,
 		}
 		takeRequest = requested.Handle

@@ -189,6 +189,9 @@ func (l *liveRules) State() admin.RulesState {
 	return l.state
 }
 
+// MayNotify implements admin.RulesReporter.
+func (l *liveRules) MayNotify(channel string) bool { return l.Rules().MayNotify(channel) }
+
 // follow loads the rules again when their files change, and on SIGHUP, until ctx is
 // done.
 func (l *liveRules) follow(ctx context.Context) {
