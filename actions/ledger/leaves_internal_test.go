@@ -113,6 +113,33 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// A job for which there is no room is judged by the leaf that such jobs share, and its retries
+// say so.
+func TestJudgedTogether(t *testing.T) {
+	t.Parallel()
+	var s statistics
+	for n := range maxLeaves {
+		s.project.add(label{"r", "runner", fmt.Sprint("job ", n)}, true, noon, 0)
+	}
+	tries := 0
+	for turned := false; !turned && tries < 50; tries++ {
+		var counted leaf
+		if counted, turned = s.learn(label{"r", "runner", fmt.Sprint("other ", tries)}, false, 0.2, noon); counted.Job != "" {
+			t.Fatalf("a try is counted by %+v", counted)
+		}
+	}
+	if tries != 13 {
+		t.Errorf("turned after %d tries, want 13", tries)
+	}
+	want := "counted together with other jobs, of the last 13 such retries none passed: that 20% or more pass"
+	if v := s.judge(label{"r", "runner", "unknown"}, "retry:7", 0.2, noon); !v.Low || !strings.HasPrefix(v.Reason, want) {
+		t.Errorf("a job without a leaf: %+v, want %q", v, want)
+	}
+	if v := s.judge(label{"r", "runner", "job 0"}, "retry:7", 0.2, noon); v.Low {
+		t.Errorf("a job with a leaf: %+v", v)
+	}
+}
+
 // Counts lose half their weight in two weeks, and a leaf remembers as many as it is to.
 func TestWeight(t *testing.T) {
 	t.Parallel()
