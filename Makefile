@@ -35,6 +35,7 @@ test: cc redis ## run all tests, with the race detector where goroutines share d
 unraced:
 	$(GOTESTSUM) -vet=off $(UNRACED)
 	$(GOTESTSUM) -vet=off -run '^TestCostlyRulesDelayNoOtherTeam$$' ./cmd/pipesteward
+	$(GOTESTSUM) -vet=off -run '^Test(Simulated|Fleet)' ./actions/ledger
 
 # Redis and processes wait for each other: packages in parallel use the cores
 # meanwhile. What takes longest starts first. A raced process would sleep for a

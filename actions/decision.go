@@ -132,7 +132,7 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 // end ends a decision with its outcome.
 func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	o := event.Outcome{
-		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, At: r.Now().UTC(),
+		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, PassRate: a.PassRate, At: r.Now().UTC(),
 	}
 	if v.result == event.ResultGaveUp {
 		o.Retried = a.Before

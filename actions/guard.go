@@ -177,9 +177,9 @@ func (r *Runner) worthIt(ctx context.Context, a *attempt) (*verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.Probe = v.Reason
+	a.PassRate, a.Probe = v.Figures, v.Probe
 	if v.Low && !v.Probe {
-		return skipped("%s", v.Reason), nil
+		return skipped("%s", v.Figures), nil
 	}
 	return nil, nil
 }

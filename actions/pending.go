@@ -36,9 +36,10 @@ type pending struct {
 	SawFailure bool `json:"left_behind,omitzero"`
 	// Before is the retry that made the decision's job, where Pipesteward made it.
 	Before event.Retried `json:"before,omitzero"`
-	// Probe is set of a retry that the ledger holds not worth it and that is made all the
-	// same: why it is not.
-	Probe string `json:"probe,omitzero"`
+	// Probe says that the ledger holds the retry not worth it and that it is made all the same;
+	// PassRate what the ledger knows of such retries.
+	Probe    bool   `json:"probe,omitzero"`
+	PassRate string `json:"pass_rate,omitzero"`
 	// Ticket is the decision's place among those that wait for a breaker to close.
 	breaker.Ticket
 	// Grants are the grants of the budgets to the decision.

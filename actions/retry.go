@@ -104,8 +104,8 @@ func (p *pending) attempted() string {
 	if !p.Requested() {
 		attempt += " of " + strconv.Itoa(p.Action.MaxAttempts)
 	}
-	if p.Probe != "" {
-		attempt += ", a probe: " + p.Probe
+	if p.Probe {
+		attempt += ", a probe: " + p.PassRate
 	}
 	return attempt + p.otherReason()
 }

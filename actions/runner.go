@@ -187,6 +187,11 @@ func (r *Runner) Announce(ctx context.Context, key string, notice event.Notice, 
 	return r.notifier.Announce(ctx, key, notice, since, about...)
 }
 
+// Seed adds tries that a backtest has found to what is known of retries, as ledger.Ledger does.
+func (r *Runner) Seed(ctx context.Context, found []event.PastTry) (event.Seeded, error) {
+	return r.ledger.Seed(ctx, r.GitLab.Instance(), found)
+}
+
 // Reconnect has a receiver called again that was given up for a while: its token, for
 // instance, is another one now.
 func (r *Runner) Reconnect(receiver string) { r.notifier.Reconnect(receiver) }

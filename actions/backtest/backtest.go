@@ -9,6 +9,8 @@
 //	guard.go    why a retry that a rule requests would not have been made
 //	sum.go      sums what came of it
 //	uncaught.go groups the failures that no rule acts on
+//	ondefault.go what the last pipeline of the default branch was then
+//	passing.go  reads logs of jobs that passed, to try classes on
 //	report.go   the report, as the command prints it
 //	text.go     its figures in words, with what they assume
 //
@@ -61,7 +63,7 @@ type Config struct {
 	Logs         Logs          // nil: no logs are read
 	NativeRetry  time.Duration // how long a retry waits for GitLab's own
 	// Progress is called now and then with how many of a number of items are done; one of
-	// what is "events" or "logs". It is called by one goroutine at a time. Optional.
+	// what is "events", "logs" or "passing logs". It is called by one goroutine at a time. Optional.
 	Progress func(what string, done, of int)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/backtest/history"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/joblog/cluster"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
 
@@ -468,7 +469,8 @@ rules:
 		t.Fatalf("%+v", u)
 	}
 	lint := u.Groups[slices.IndexFunc(u.Groups, func(g backtest.Group) bool { return g.Class == "script" })]
-	if lint.Count != 6 || lint.Passed != 1 || lint.Failed != 1 || lint.Line != "error: N problems in main.go" || !slices.Equal(lint.Jobs, []string{"lint"}) ||
+	if lint.Count != 6 || lint.Passed != 1 || lint.Failed != 1 || lint.Text != "error: <n> problems in <path>" || lint.Line != "error: 15 problems in main.go" ||
+		lint.Cluster != cluster.ID(cluster.Words("error: 10 problems in main.go")) || !slices.Equal(lint.Jobs, []string{"lint"}) ||
 		!lint.First.Equal(start.Add(time.Hour+time.Minute)) || !lint.Last.Equal(start.Add(6*time.Hour+time.Minute)) {
 		t.Errorf("the group of lint is %+v", lint)
 	}

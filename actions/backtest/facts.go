@@ -109,6 +109,11 @@ func (f asOf) MergeRequestDetails(_ context.Context, e event.Event) (event.Merge
 	return event.MergeRequestDetails{}, &unknownError{"merge_request_details()", "GitLab tells labels and approvals as they are now"}
 }
 
+// Tests implements expression.Facts.
+func (f asOf) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
+	return nil, &unknownError{"tests()", "GitLab counts how often tests failed as of now"}
+}
+
 // Superseded implements expression.Facts.
 func (f asOf) Superseded(ctx context.Context, e event.Event) (bool, error) {
 	newer, err := f.outdatedBy(ctx, e)

@@ -5,77 +5,112 @@ import (
 	"slices"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/backtest/history"
 	"github.com/pipesteward/pipesteward/actions/facts/ondefault"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// OnDefault implements expression.Facts, by the pipelines of the default branch that had ended
-// by the time of the event, as far back as jobs were read.
+// OnDefault implements expression.Facts: package ondefault reads what GitLab would have
+// answered at the time of the event.
 func (f asOf) OnDefault(ctx context.Context, e event.Event) (event.OnDefault, error) {
-	at := pipelinesAt{f.timeline, e}
-	branch := f.timeline.project.DefaultBranch
-	all, err := at.FinishedPipelines(ctx, e.Project.ID, branch)
-	if err != nil {
-		return event.OnDefault{}, err
-	}
-	others := slices.ContainsFunc(all, func(p gitlab.UpdatedPipeline) bool {
-		return p.ID != e.Pipeline.ID && (e.Pipeline.Ref != branch || p.ID < e.Pipeline.ID)
-	})
-	if !others && branch != "" {
-		return event.OnDefault{}, &unknownError{"on_default()", "no pipeline of the default branch is known that had ended"}
-	}
-	return ondefault.New(func() time.Time { return e.Meta.ReceivedAt }).Of(ctx, at, e)
+	now := func() time.Time { return e.Meta.ReceivedAt }
+	return ondefault.New(now).Of(ctx, defaultAt{pipelinesAt{f.timeline, e}}, e)
 }
 
-// Tests implements expression.Facts.
-func (f asOf) Tests(context.Context, event.Event) ([]event.FailedTest, error) {
-	return nil, &unknownError{"tests()", "GitLab counts how often tests failed as of now"}
+// defaultAt has what GitLab's API told of the default branch at the time of an event.
+type defaultAt struct{ pipelinesAt }
+
+var _ ondefault.GitLab = defaultAt{}
+
+// notRead is the id of the pipeline that stands for all those before the jobs that were read.
+const notRead = 0
+
+// maxListed is how many pipelines GitLab lists.
+const maxListed = 100
+
+// The reasons why on_default() is not known.
+var (
+	errNotRead    = &unknownError{"on_default()", "it needs a pipeline that began before the jobs that were read"}
+	errNotCertain = &unknownError{"on_default()", "whether a pipeline had ended then is not certain: its last jobs began much later, perhaps manual ones"}
+)
+
+// Project implements ondefault.GitLab. It is called for a project without a default branch.
+func (d defaultAt) Project(context.Context, string) (gitlab.Project, error) {
+	return gitlab.Project{Project: d.project}, nil
 }
 
-var _ ondefault.GitLab = pipelinesAt{}
-
-// Project implements ondefault.GitLab.
-func (t pipelinesAt) Project(context.Context, string) (gitlab.Project, error) {
-	return gitlab.Project{Project: t.project}, nil
-}
-
-// FinishedPipelines implements ondefault.GitLab.
-func (t pipelinesAt) FinishedPipelines(_ context.Context, _ int64, branch string) (all []gitlab.UpdatedPipeline, err error) {
-	for _, p := range slices.Backward(t.created(branch)) {
-		if end := p.finishedBy(t.event.Meta.ReceivedAt); end.status != "" && !p.Tag {
-			finished := p.Pipeline.Pipeline
-			finished.Status, finished.FinishedAt = end.status, end.at
-			all = append(all, gitlab.UpdatedPipeline{Pipeline: finished, UpdatedAt: end.at})
+// FinishedPipelines implements ondefault.GitLab. Those of which it is not certain whether they
+// had ended are among them, as failed: their jobs are not known.
+func (d defaultAt) FinishedPipelines(_ context.Context, _ int64, ref string) (all []gitlab.UpdatedPipeline, err error) {
+	for _, p := range slices.Backward(d.created(ref)) {
+		if len(all) == maxListed {
+			return all, nil
+		}
+		if !p.whole {
+			break
+		}
+		status, certain := p.finishedAs(d.event.Meta.ReceivedAt)
+		if !certain {
+			status = "failed"
+		}
+		if status != "" {
+			one := gitlab.UpdatedPipeline{Pipeline: p.Pipeline.Pipeline}
+			one.Status = status
+			all = append(all, one)
 		}
 	}
-	return all, nil
+	return append(all, gitlab.UpdatedPipeline{Pipeline: event.Pipeline{ID: notRead, Status: "failed"}}), nil
 }
 
-// finishedBy returns the last end of the pipeline, if it had ended by a time and no job of it
-// was run again since then.
-func (p *past) finishedBy(at time.Time) (last moment) {
-	for _, end := range p.finished {
-		if !end.at.After(at) && end.at.After(last.at) {
-			last = end
-		}
+// PipelineJobs implements ondefault.GitLab.
+func (d defaultAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bool, scope ...string) ([]gitlab.Job, error) {
+	if pipeline == notRead {
+		return nil, errNotRead
 	}
-	again := slices.ContainsFunc(p.Runs, func(r history.Run) bool {
-		return r.Attempt > 1 && r.CreatedAt.After(last.at) && !r.CreatedAt.After(at)
-	})
-	if again {
-		return moment{}
+	p, at := d.pipelines[pipeline], d.event.Meta.ReceivedAt
+	if _, certain := p.finishedAs(at); !certain {
+		return nil, errNotCertain
 	}
-	return last
+	jobs := p.jobsAt(project, at, true)
+	return slices.DeleteFunc(jobs, func(j gitlab.Job) bool { return len(scope) > 0 && !slices.Contains(scope, j.Status) }), nil
 }
 
-// PipelineJobs implements ondefault.GitLab, without runs that were retried.
-func (t pipelinesAt) PipelineJobs(_ context.Context, project, pipeline int64, _ bool, scope ...string) (jobs []gitlab.Job, err error) {
-	for _, job := range t.pipelines[pipeline].jobsAt(project, t.event.Meta.ReceivedAt, true) {
-		if len(scope) == 0 || slices.Contains(scope, job.Status) {
-			jobs = append(jobs, job)
+// betweenStages is how soon after the end of a stage the jobs of the next one are queued.
+const betweenStages = time.Minute
+
+// finishedAs returns the status with which the pipeline had ended at a time; "" if it had
+// not. certain is false if it may have ended, since the next job began much later.
+func (p *past) finishedAs(at time.Time) (status string, certain bool) {
+	var end moment
+	for _, e := range p.finished {
+		if !e.at.After(at) && !e.at.Before(end.at) {
+			end = e
 		}
 	}
-	return jobs, nil
+	var last, next time.Time // the last end of a run, and the next beginning of one
+	for _, runs := range p.runs {
+		for i, run := range runs {
+			began := run.CreatedAt
+			if i == 0 { // it was created with the pipeline, and waited for its stage
+				began = queuedAt(run)
+			}
+			switch {
+			case began.IsZero():
+			case began.After(at):
+				if next.IsZero() || began.Before(next) {
+					next = began
+				}
+			case run.FinishedAt.IsZero() && slices.Contains(ended, run.Status):
+				return "", false
+			case run.FinishedAt.IsZero(), run.FinishedAt.After(at):
+				return "", true
+			case run.FinishedAt.After(last):
+				last = run.FinishedAt
+			}
+		}
+	}
+	if end.status != "" && !last.After(end.at) {
+		return end.status, true
+	}
+	return "", last.IsZero() || next.IsZero() || next.Sub(last) <= betweenStages
 }

@@ -1,6 +1,10 @@
 package backtest
 
-import "time"
+import (
+	"time"
+
+	"github.com/pipesteward/pipesteward/rules/event"
+)
 
 // Report is what rules would have done in a span of time, and whether retries helped.
 type Report struct {
@@ -89,18 +93,23 @@ type Uncaught struct {
 	Groups   []Group        `json:"groups"` // the largest first
 }
 
-// Group are failures of one class with the same line in their logs.
+// Group are failures of one class and reason whose logs say the same.
 type Group struct {
-	Class  string    `json:"class"`
-	Reason string    `json:"reason"`
-	Line   string    `json:"line,omitzero"` // "": no log was read
-	Count  int       `json:"count"`
-	Jobs   []string  `json:"jobs"` // some of their names
-	First  time.Time `json:"first"`
-	Last   time.Time `json:"last"`
-	Passed int       `json:"passed"` // of those that were really retried
-	Failed int       `json:"failed"` // likewise
-	URL    string    `json:"url"`    // of the newest
+	Class  string `json:"class"`
+	Reason string `json:"reason"`
+	// Cluster is the id of the cluster that their lines make, as package unknown has it, and
+	// Text what they have in common, with masks for what differs; Line is that of the newest.
+	// "": no log was read, or it has no such line.
+	Cluster string    `json:"cluster,omitzero"`
+	Text    string    `json:"text,omitzero"`
+	Line    string    `json:"line,omitzero"`
+	Count   int       `json:"count"`
+	Jobs    []string  `json:"jobs"` // some of their names
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Passed  int       `json:"passed"` // of those that were really retried
+	Failed  int       `json:"failed"` // likewise
+	URL     string    `json:"url"`    // of the newest
 }
 
 // UnknownField is a field that rules read and that a backtest has no certain value of.
@@ -128,4 +137,12 @@ type Try struct {
 	Passed        bool      `json:"passed"`
 	At            time.Time `json:"at"`    // the end of the new run
 	Rules         []string  `json:"rules"` // that request the retry
+}
+
+// Past returns the try as a server adds it to what it knows of retries.
+func (t Try) Past() event.PastTry {
+	return event.PastTry{
+		Project: t.Project, ProjectID: t.ProjectID, PipelineID: t.PipelineID, Job: t.Job, NewID: t.NewID, Class: t.Class, Reason: t.Reason,
+		Delay: t.Delay, FailedSeconds: t.FailedSeconds, Seconds: t.Seconds, Passed: t.Passed, At: t.At,
+	}
 }

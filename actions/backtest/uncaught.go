@@ -6,9 +6,11 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/cluster"
 )
 
 // Bounds on the logs that are read only to group the failures that no rule acts on: the
@@ -17,10 +19,11 @@ const (
 	maxLogsOfJob = 20
 	maxLogs      = 500
 	maxJobs      = 5 // names in a group
+	maxClusters  = maxLogs
 )
 
 // uncaught groups the failures that no rule acts on by their class, their reason and the
-// telling line of their logs.
+// telling line of their logs, with what varies masked.
 func (b *Backtest) uncaught(ctx context.Context, inForce *rules.Rules, s *sums) (Uncaught, error) {
 	type found struct {
 		class, line string
@@ -45,43 +48,62 @@ func (b *Backtest) uncaught(ctx context.Context, inForce *rules.Rules, s *sums) 
 		case err != nil:
 			return err
 		}
-		results[i].read, results[i].line = true, joblog.Line(text)
+		results[i].read, results[i].line = true, joblog.Telling(strings.Join(joblog.Ending(text), ""))
 		results[i].class, err = inForce.FailureClass(ctx, e, facts)
 		return err
 	}, func(n int) { b.Progress("logs", n, len(s.uncaught)) })
 	if err != nil {
 		return Uncaught{}, err
 	}
-	type key struct{ class, reason, line string }
-	groups := map[key]*Group{}
+	type key struct {
+		class, reason string
+		cluster       *cluster.Group
+	}
+	groups, tree := map[key]*Group{}, cluster.New(maxClusters)
 	all := Uncaught{Failures: len(s.uncaught), Classes: map[string]int{}}
-	for i, f := range s.uncaught { // the newest first
+	for i, f := range slices.Backward(s.uncaught) { // the oldest first, as package unknown has it
 		if results[i].read {
 			all.LogsRead++
 		}
-		k := key{results[i].class, f.run.FailureReason, results[i].line}
+		words := cluster.Words(results[i].line)
+		k := key{results[i].class, f.run.FailureReason, tree.Add(words)}
 		g := groups[k]
 		if g == nil {
-			g = &Group{Class: k.class, Reason: k.reason, Line: k.line, Last: f.at, URL: f.run.URL}
+			g = &Group{Class: k.class, Reason: k.reason, First: f.at}
+			if k.cluster != nil {
+				g.Cluster = cluster.ID(words)
+			}
 			groups[k] = g
 		}
 		all.Classes[k.class]++
-		g.Count, g.First = g.Count+1, f.at
-		if len(g.Jobs) < maxJobs && !slices.Contains(g.Jobs, f.run.Name) {
-			g.Jobs = append(g.Jobs, f.run.Name)
-		}
+		g.Count, g.Last, g.Line, g.URL = g.Count+1, f.at, results[i].line, f.run.URL
+		g.addJob(f.run.Name)
 		if passed, ok := tried(f.pipeline, f.run); ok && passed {
 			g.Passed++
 		} else if ok {
 			g.Failed++
 		}
 	}
+	for k, g := range groups {
+		if k.cluster != nil {
+			g.Text = k.cluster.Text()
+		}
+	}
 	for _, g := range slices.SortedFunc(maps.Values(groups), func(a, b *Group) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Reason, b.Reason))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), b.Last.Compare(a.Last), cmp.Compare(a.Text, b.Text), cmp.Compare(a.Reason, b.Reason))
 	}) {
 		all.Groups = append(all.Groups, *g)
 	}
 	return all, nil
+}
+
+// addJob adds the name of a job, newer than those before it.
+func (g *Group) addJob(name string) {
+	if i := slices.Index(g.Jobs, name); i >= 0 {
+		g.Jobs = slices.Delete(g.Jobs, i, i+1)
+	}
+	g.Jobs = slices.Insert(g.Jobs, 0, name)
+	g.Jobs = g.Jobs[:min(len(g.Jobs), maxJobs)]
 }
 
 // sampled returns which of the failures, the newest first, have their logs read.

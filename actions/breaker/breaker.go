@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,6 +45,9 @@ const (
 	clockSkew = 10 * time.Minute
 	// remembered is how long the store keeps a breaker's state and tickets.
 	remembered = 7 * 24 * time.Hour
+	// tallied is how long the store knows that the state of a class was saved on some day, from
+	// the first time on that day: for longer than a state that was saved at its end.
+	tallied = remembered + 24*time.Hour + clockSkew
 )
 
 // Guard is the state that replicas share.
@@ -109,9 +113,16 @@ func (b *Breakers) State(ctx context.Context, class string) (*State, error) {
 	return s, nil
 }
 
+// save saves a state. The class is tallied before that, so that no state is saved of a class
+// that Open does not find.
 func (b *Breakers) save(ctx context.Context, s State) error {
 	value, err := json.Marshal(s)
 	if err != nil {
+		return err
+	}
+	// A member of a tally never becomes newer: each day has its own.
+	saved := store.Seen{ID: s.Class + ":" + b.Now().UTC().Format(time.DateOnly), Group: s.Class}
+	if _, err := b.Guard.Tally(ctx, keys.Storms, saved, tallied); err != nil {
 		return err
 	}
 	return b.Guard.Set(ctx, keys.Storm(s.Class), value, remembered)
@@ -198,8 +209,24 @@ func (b *Breakers) claimed(ctx context.Context, class string, change func() erro
 	return err
 }
 
-// States returns the states of the breakers of the classes that have opened within the
-// last 7 days.
+// Open returns the states of the open breakers of all classes, sorted by class. It looks up
+// only classes whose breakers have opened lately.
+func (b *Breakers) Open(ctx context.Context) ([]State, error) {
+	saved, err := b.Guard.Tallied(ctx, keys.Storms, tallied)
+	if err != nil {
+		return nil, fmt.Errorf("circuit breaker: %w", err)
+	}
+	var classes []string
+	for _, s := range saved {
+		classes = append(classes, s.Group)
+	}
+	slices.Sort(classes)
+	states, err := b.States(ctx, slices.Compact(classes))
+	return slices.DeleteFunc(states, func(s State) bool { return !s.Open(b.Now()) }), err
+}
+
+// States returns the states of the breakers of those of the classes that have opened within
+// the last 7 days.
 func (b *Breakers) States(ctx context.Context, classes []string) (states []State, err error) {
 	for _, class := range classes {
 		s, err := b.State(ctx, class)

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,14 +27,14 @@ func (m metrics) Describe(ch chan<- *prometheus.Desc) { ch <- m.open }
 func (m metrics) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	open, err := m.breakers.Open(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(m.open, err)
+		return
+	}
 	for _, class := range m.breakers.Rules().Classes() {
-		s, err := m.breakers.State(ctx, class)
-		if err != nil {
-			ch <- prometheus.NewInvalidMetric(m.open, err)
-			return
-		}
 		value := 0.0
-		if s != nil && s.Open(m.breakers.Now()) {
+		if slices.ContainsFunc(open, func(s State) bool { return s.Class == class }) {
 			value = 1
 		}
 		ch <- prometheus.MustNewConstMetric(m.open, prometheus.GaugeValue, value, class)

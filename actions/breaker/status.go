@@ -15,17 +15,14 @@ type Status struct {
 // Status returns which breakers are open.
 func (b *Breakers) Status(ctx context.Context) Status {
 	var s Status
+	open, err := b.Open(ctx)
+	if err != nil {
+		return Status{Summary: "not known: the store did not answer"}
+	}
+	s.Open = open
 	var texts []string
-	for _, class := range b.Rules().Classes() {
-		state, err := b.State(ctx, class)
-		if err != nil {
-			return Status{Summary: "not known: the store did not answer"}
-		}
-		if state == nil || !state.Open(b.Now()) {
-			continue
-		}
-		s.Open = append(s.Open, *state)
-		texts = append(texts, class+" since "+state.Opened.UTC().Format(time.RFC3339)+", until "+state.Until.UTC().Format(time.RFC3339)+" if no more jobs fail")
+	for _, state := range open {
+		texts = append(texts, state.Class+" since "+state.Opened.UTC().Format(time.RFC3339)+", until "+state.Until.UTC().Format(time.RFC3339)+" if no more jobs fail")
 	}
 	if len(texts) > 0 {
 		s.Summary = "retries wait of failures of the class " + strings.Join(texts, "; ")

@@ -61,7 +61,8 @@ func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) er
 		if err != nil {
 			return err
 		}
-		if err := l.Announcer.Announce(ctx, lease.ID(), event.Notice{Address: notice.Address, Text: text}, t.At, about...); err != nil {
+		notice.Text, notice.Rules = text, []string{t.Rule}
+		if err := l.Announcer.AnnounceOf(ctx, lease.ID(), t.Project, notice, t.At, about...); err != nil {
 			return err
 		}
 	}

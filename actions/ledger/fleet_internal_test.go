@@ -66,7 +66,7 @@ func simulateFleet(seed uint64, rate float64) (all, last outcomes) {
 					break
 				}
 				passed := random.Float64() < p.passes
-				s.learn(p.label, passed, rate, now)
+				s.learn(p.label, passed, rate, now, now)
 				projects[p.project], classes[p.Class] = s.project.leaves, s.class.leaves
 				all.count(passed, p.minutes)
 				if now.Sub(start) >= halfLife-24*time.Hour {
@@ -88,6 +88,7 @@ func simulateFleet(seed uint64, rate float64) (all, last outcomes) {
 // back. By chance, in one fleet of ten so many fail that under 90 % pass.
 func TestFleet(t *testing.T) {
 	await.Long(t, "it simulates weeks of retries")
+	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
 	var passed, failed, below int
 	for seed := range uint64(20) {

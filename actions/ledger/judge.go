@@ -15,9 +15,9 @@ const probeEvery = 20
 
 // Verdict is what the ledger says of a retry.
 type Verdict struct {
-	Low    bool   // it is not worth it
-	Probe  bool   // but is made all the same
-	Reason string // for people; "" unless Low
+	Low     bool   // it is not worth it
+	Probe   bool   // but is made all the same
+	Figures string // what is known of such retries, for people; "" if nothing is
 }
 
 // Judge returns whether a retry is worth it. Nothing speaks against one whose rule has no
@@ -39,26 +39,33 @@ func (l *Ledger) Judge(ctx context.Context, d event.Decision) (Verdict, error) {
 // the leaf that counts its tries. It is as long as people were not told otherwise.
 func (s statistics) judge(of label, key string, rate float64, now time.Time) Verdict {
 	known := s.project.find(s.project.place(of, now))
-	if known == nil || !known.Low {
+	if known == nil || known.Recent == "" {
 		return Verdict{}
 	}
-	est := s.estimate(known.label, now)
-	if !est.low(rate, true) {
-		return Verdict{}
-	}
-	tries := tally(est.recent)
+	est, tries := s.estimate(known.label, now), ""
 	if known.Job == "" {
-		tries = "counted together with other jobs, " + tries
+		tries = "counted together with other jobs, "
 	}
-	return Verdict{Low: true, Probe: probes(key), Reason: fmt.Sprintf(
+	tries += tally(est.recent)
+	v := Verdict{Figures: fmt.Sprintf(
 		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tries, event.Percent(rate), percent(est.atLeast(rate)))}
+	if known.Low && est.low(rate, true) {
+		v.Low, v.Probe = true, probes(key)
+	}
+	return v
 }
 
-// learn adds a try of a label, whose rule wants a rate of them to pass (0: any). It returns
-// the leaf that counts it and, of a rule, whether its retries have turned.
-func (s *statistics) learn(of label, passed bool, rate float64, now time.Time) (own leaf, turned bool) {
-	l := s.project.add(of, passed, now, memory(rate))
-	s.class.add(label{Rule: of.Rule, Class: of.Class}, passed, now, 0)
+// learn adds a try of a label that ended at a time, whose rule wants a rate of them to pass
+// (0: any). It returns the leaf that counts it and, of a rule, whether its retries have
+// turned.
+func (s *statistics) learn(of label, passed bool, rate float64, at, now time.Time) (own leaf, turned bool) {
+	one := counts{Failed: 1, At: at}
+	if passed {
+		one = counts{Passed: 1, At: at}
+	}
+	one = one.at(now)
+	l := s.project.add(of, one, now, memory(rate))
+	s.class.add(label{Rule: of.Rule, Class: of.Class}, one, now, 0)
 	if of.Rule != "" {
 		low := s.estimate(l.label, now).low(rate, l.Low)
 		turned, l.Low = low != l.Low, low

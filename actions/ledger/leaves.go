@@ -207,9 +207,9 @@ func (l leaf) goesBefore(o leaf, now time.Time) bool {
 	return cmp.Or(cmp.Compare(ofRule(l), ofRule(o)), cmp.Compare(l.at(now).weight(), o.at(now).weight()), l.At.Compare(o.At)) < 0
 }
 
-// add adds a try of a label to the leaf that counts it, and returns that leaf, which then has
-// a weight of most at most; 0: any.
-func (all *leaves) add(of label, passed bool, now time.Time, most float64) *leaf {
+// add adds a try of a label, as it counts now, to the leaf that counts it, and returns that
+// leaf, which then has a weight of most at most; 0: any.
+func (all *leaves) add(of label, try counts, now time.Time, most float64) *leaf {
 	of = all.place(of, now)
 	l := all.find(of)
 	if l == nil {
@@ -219,12 +219,10 @@ func (all *leaves) add(of label, passed bool, now time.Time, most float64) *leaf
 	if most > 0 && l.weight() > most-1 {
 		l.scale((most - 1) / l.weight())
 	}
+	l.counts = l.plus(try)
 	result := resultFailed
-	if passed {
+	if try.Passed > 0 {
 		result = resultPassed
-		l.Passed++
-	} else {
-		l.Failed++
 	}
 	l.Recent = last(l.Recent + string(result))
 	return l

@@ -53,11 +53,11 @@ func TestRoom(t *testing.T) {
 	sums := func(now time.Time) counts { return all.sum("runner", now).plus(all.sum("stuck", now)) }
 	for n := range maxLeaves { // full of those of others, which are heavier
 		for range 3 {
-			all.add(label{"", "runner", fmt.Sprint("others ", n)}, false, noon, 0)
+			all.add(label{"", "runner", fmt.Sprint("others ", n)}, counts{Failed: 1, At: noon}, noon, 0)
 		}
 	}
 	for n := range 3 * maxLeaves {
-		l := all.add(name(n), false, noon, 0)
+		l := all.add(name(n), counts{Failed: 1, At: noon}, noon, 0)
 		if own := n < maxLeaves; own != (l.label == name(n)) || !own && l.label != name(n).shared() {
 			t.Fatalf("try %d is counted by %+v", n, l.label)
 		}
@@ -71,37 +71,37 @@ func TestRoom(t *testing.T) {
 	if got := all.of(label{Class: "runner"}, noon).Failed; got != 3*maxLeaves {
 		t.Errorf("of others %v failed, want %d", got, 3*maxLeaves)
 	}
-	if l := all.add(label{"", "runner", "others 0"}, false, noon, 0); l.label != (label{Class: "runner"}) {
+	if l := all.add(label{"", "runner", "others 0"}, counts{Failed: 1, At: noon}, noon, 0); l.label != (label{Class: "runner"}) {
 		t.Errorf("a try of others is counted by %+v: the leaf of a rule made room for it", l.label)
 	}
 	for n := 1; n < maxLeaves; n++ { // all but the first are tried again, so that it fades first
-		all.add(name(n), false, noon.Add(halfLife/2), 0)
+		all.add(name(n), counts{Failed: 1, At: noon.Add(halfLife / 2)}, noon.Add(halfLife/2), 0)
 	}
 	newer := label{"r", "stuck", "new"}
 	if got := all.place(newer, noon.Add(halfLife-time.Minute)); got != newer.shared() {
 		t.Errorf("a minute before that one is counted by %+v", got)
 	}
 	before := sums(noon.Add(halfLife))
-	if l := all.add(newer, true, noon.Add(halfLife), 0); l.label != newer || all.find(name(0)) != nil {
+	if l := all.add(newer, counts{Passed: 1, At: noon.Add(halfLife)}, noon.Add(halfLife), 0); l.label != newer || all.find(name(0)) != nil {
 		t.Errorf("once a leaf has faded, a new job is counted by %+v", l.label)
 	}
 	if got := sums(noon.Add(halfLife)); math.Abs(got.weight()-before.weight()-1) > 1e-6 {
 		t.Errorf("in all %+v, want one more than %+v", got, before)
 	}
 	for range 60 { // a heavy one of a job that is gone
-		all.add(name(1), true, noon.Add(halfLife), 0)
+		all.add(name(1), counts{Passed: 1, At: noon.Add(halfLife)}, noon.Add(halfLife), 0)
 	}
 	for n := 2; n < maxLeaves; n++ {
 		for range 9 {
-			all.add(name(n), true, noon.Add(halfLife+remembered-time.Hour), 0)
+			all.add(name(n), counts{Passed: 1, At: noon.Add(halfLife + remembered - time.Hour)}, noon.Add(halfLife+remembered-time.Hour), 0)
 		}
 	}
-	all.add(newer, true, noon.Add(halfLife+remembered-time.Hour), 0)
-	if newest := (label{"r", "runner", "newest"}); all.add(newest, true, noon.Add(halfLife+remembered), 0).label != newest || all.find(name(1)) != nil {
+	all.add(newer, counts{Passed: 1, At: noon.Add(halfLife + remembered - time.Hour)}, noon.Add(halfLife+remembered-time.Hour), 0)
+	if newest := (label{"r", "runner", "newest"}); all.add(newest, counts{Passed: 1, At: noon.Add(halfLife + remembered)}, noon.Add(halfLife+remembered), 0).label != newest || all.find(name(1)) != nil {
 		t.Error("the leaf of a job that had no try for 30 days makes no room")
 	}
 	for n := range 2 * maxShared {
-		all.add(label{"", fmt.Sprint("class ", n), ""}, false, noon.Add(time.Duration(n)*time.Second), 0)
+		all.add(label{"", fmt.Sprint("class ", n), ""}, counts{Failed: 1, At: noon.Add(time.Duration(n) * time.Second)}, noon.Add(time.Duration(n)*time.Second), 0)
 	}
 	if shared := len(all) - all.jobs(); shared != maxShared || all.jobs() != maxLeaves {
 		t.Errorf("%d leaves of jobs and %d shared ones, want %d and %d", all.jobs(), shared, maxLeaves, maxShared)
@@ -119,12 +119,12 @@ func TestJudgedTogether(t *testing.T) {
 	t.Parallel()
 	var s statistics
 	for n := range maxLeaves {
-		s.project.add(label{"r", "runner", fmt.Sprint("job ", n)}, true, noon, 0)
+		s.project.add(label{"r", "runner", fmt.Sprint("job ", n)}, counts{Passed: 1, At: noon}, noon, 0)
 	}
 	tries := 0
 	for turned := false; !turned && tries < 50; tries++ {
 		var counted leaf
-		if counted, turned = s.learn(label{"r", "runner", fmt.Sprint("other ", tries)}, false, 0.2, noon); counted.Job != "" {
+		if counted, turned = s.learn(label{"r", "runner", fmt.Sprint("other ", tries)}, false, 0.2, noon, noon); counted.Job != "" {
 			t.Fatalf("a try is counted by %+v", counted)
 		}
 	}
@@ -132,7 +132,7 @@ func TestJudgedTogether(t *testing.T) {
 		t.Errorf("turned after %d tries, want 13", tries)
 	}
 	want := "counted together with other jobs, of the last 13 such retries none passed: that 20% or more pass"
-	if v := s.judge(label{"r", "runner", "unknown"}, "retry:7", 0.2, noon); !v.Low || !strings.HasPrefix(v.Reason, want) {
+	if v := s.judge(label{"r", "runner", "unknown"}, "retry:7", 0.2, noon); !v.Low || !strings.HasPrefix(v.Figures, want) {
 		t.Errorf("a job without a leaf: %+v, want %q", v, want)
 	}
 	if v := s.judge(label{"r", "runner", "job 0"}, "retry:7", 0.2, noon); v.Low {
@@ -146,7 +146,7 @@ func TestWeight(t *testing.T) {
 	of := label{"r", "runner", "rspec"}
 	var all leaves
 	for range 200 {
-		all.add(of, false, noon, 60)
+		all.add(of, counts{Failed: 1, At: noon}, noon, 60)
 	}
 	if got := all.of(of, noon).weight(); math.Abs(got-60) > 1e-9 {
 		t.Errorf("200 tries have the weight %v, want %d", got, 60)
@@ -168,7 +168,7 @@ func TestParents(t *testing.T) {
 	of := label{"r", "runner", "rspec"}
 	add := func(s *statistics, to label, tries int, passed bool) {
 		for range tries {
-			s.learn(to, passed, 0, noon)
+			s.learn(to, passed, 0, noon, noon)
 		}
 	}
 	for _, c := range []struct {
@@ -189,7 +189,7 @@ func TestParents(t *testing.T) {
 			var s statistics
 			c.known(&s)
 			for n := 1; n <= 100; n++ {
-				own, turned := s.learn(of, false, 0.2, noon)
+				own, turned := s.learn(of, false, 0.2, noon, noon)
 				if turned != (own.Low && n == c.tries) {
 					t.Errorf("after %d tries: low %t, turned %t", n, own.Low, turned)
 				}

@@ -4,7 +4,7 @@
 // A try is a retried run that has ended, passed or failed. It comes into the queue in the
 // same step with which the event of its end is done, under an id of its job, and out of it
 // in the same step with which it is added to the statistics. So each try counts once,
-// whatever crashes, and no replica loses what another one added: that step fails if the
+// whatever crashes, that it was counted is kept for as long as statistics are, and no replica loses what another one added: that step fails if the
 // statistics have changed since they were read, and is repeated.
 //
 //	end of a retried run ──► try in the queue ──► statistics, and, where the retries of a
@@ -28,7 +28,8 @@
 // the failure count, because a rerun hours later says little about a retry at once. They are
 // never evidence about a rule's own retries, only a parent of it: with the strength of two
 // tries, like the other parents, they can neither stop the retries of a job nor keep them
-// going by themselves.
+// going by themselves. A backtest can add those of the time before the server ran, with the
+// weight that they have left.
 //
 // # Estimate
 //
@@ -81,9 +82,10 @@ type Guard interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
-// Queue says what is in the queue.
+// Queue says what is in the queue, and takes tries.
 type Queue interface {
 	Queued(ctx context.Context, ids ...string) (bool, error)
+	Put(ctx context.Context, records ...store.Record) (added []bool, err error)
 }
 
 // Metrics counts tries.
@@ -96,10 +98,10 @@ type Metrics interface {
 
 // Announcer sends messages to channels.
 type Announcer interface {
-	// Announce sends a text to an address, once for each key. It returns an error
-	// while a later call can succeed, which ends some time after since; about are
-	// attributes for the log.
-	Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error
+	// AnnounceOf sends the text of a notice to its address, once for each key, unless its
+	// rules, the project or the address are muted. It returns an error while a later call can
+	// succeed, which ends some time after since; about are attributes for the log.
+	AnnounceOf(ctx context.Context, key string, of event.Project, n event.Notice, since time.Time, about ...any) error
 }
 
 // Config configures a Ledger. All fields are required.
@@ -165,7 +167,8 @@ func (l *Ledger) read(ctx context.Context, v *value) (err error) {
 	return nil
 }
 
-// HandleTry adds a try to the statistics. It does nothing if `learning` is off by now.
+// HandleTry adds a try to the statistics. It does nothing if `learning` is off by now, or if
+// the try was counted before.
 func (l *Ledger) HandleTry(ctx context.Context, lease *worker.Lease, t Try) error {
 	if !l.Rules().Learns() {
 		return lease.Done(ctx)
@@ -181,7 +184,7 @@ func (l *Ledger) HandleTry(ctx context.Context, lease *worker.Lease, t Try) erro
 			return err
 		}
 		err = lease.DoneWith(ctx, changes)
-		if err == nil && isNew {
+		if err == nil && isNew && t.By != byBacktest {
 			l.Metrics.Retry(t.Rule, t.class(), t.passed(), t.Retried.NewSeconds)
 		}
 		if !errors.Is(err, store.ErrChanged) {
@@ -202,12 +205,11 @@ func deferFor(ctx context.Context, lease *worker.Lease, wait time.Duration) erro
 // of its job have turned. There are none for a run that was added before: the end of one can
 // be seen again when the store has forgotten the id of its record.
 func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, isNew bool, err error) {
-	key := keys.Tried(t.Meta.Instance, t.Job.ID)
-	tried, err := l.Guard.Get(ctx, key)
-	if err != nil || tried != nil {
+	if known, err := l.known(ctx, t, keys.Counted); err != nil || known {
 		return c, false, err
 	}
-	c.Values = []store.Value{{Key: key, TTL: triedRemembered}}
+	key := keys.Counted(t.Meta.Instance, t.Job.ID)
+	c.Values = []store.Value{{Key: key, Value: []byte("1"), TTL: remembered}}
 	c.Expect = []store.Expected{{Key: key}}
 	if !t.counts() {
 		return c, true, nil
@@ -217,7 +219,7 @@ func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, isNew bool, e
 	if err != nil {
 		return c, false, err
 	}
-	counted, turned := s.learn(of, t.passed(), l.minPassRate(t.Rule), l.Now().UTC())
+	counted, turned := s.learn(of, t.passed(), l.minPassRate(t.Rule), t.At, l.Now().UTC())
 	if turned {
 		if c.Next, err = t.turned(counted); err != nil {
 			return c, false, err

@@ -380,6 +380,54 @@ pipesteward_retries_total{class="runner",result="passed",rule=""} 2
 	}
 }
 
+// Tries that a backtest has found are tries of others, each counted once, also long after, with
+// the weight that they have left. Those of Pipesteward, and those that happened here, are not
+// counted again.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "")
+	o := s.try("success")
+	failed := s.fail("runner_system_failure") // which the rule does not retry
+	s.Clock.Advance(time.Minute)
+	byPerson := s.MustRetry(failed.ID)
+	s.end("failed")
+	past := func(job int64, after time.Duration, passed bool) event.PastTry {
+		return event.PastTry{
+			Project: s.project.Path, ProjectID: s.project.ID, PipelineID: 9, Job: "rspec", NewID: job, Class: "runner",
+			Delay: after.Seconds(), Seconds: 60, Passed: passed, At: s.Now().Add(-14 * 24 * time.Hour),
+		}
+	}
+	found := []event.PastTry{
+		past(9001, time.Minute, true), past(9002, 0, false), past(o.NewJobID, 0, true), past(byPerson.ID, 0, false), past(9003, time.Hour, true),
+	}
+	for n := range 3 {
+		got, err := s.Runner.Seed(t.Context(), found)
+		want := event.Seeded{Known: 4, LeftOut: 1}
+		if n == 0 {
+			want = event.Seeded{Added: 2, Known: 2, LeftOut: 1}
+		}
+		if err != nil || got != want {
+			t.Errorf("seeded for the %d. time: %+v %v, want %+v", n+1, got, err, want)
+		}
+		s.WorkOff()
+		s.Clock.Advance(5 * 24 * time.Hour) // the ids of records are forgotten
+	}
+	all := s.leaves(s.projectKey())
+	if len(all) != 2 || all[0].Rule != "r" || all[0].Recent != "P" || all[1].Rule != "" || all[1].Recent != "FPF" {
+		t.Fatalf("the leaves are %+v", all)
+	}
+	if l := all[1]; math.Abs(l.Passed-0.5) > 0.01 || math.Abs(l.Failed-1.5) > 0.01 {
+		t.Errorf("the weights are %+v, want 0.5 and 1.5: the seeded tries are two weeks old", l)
+	}
+	if err := testutil.GatherAndCompare(s.Metrics, strings.NewReader(""), "pipesteward_retries_total"); err == nil || strings.Contains(err.Error(), `result="passed",rule=""`) {
+		t.Errorf("seeded tries are counted as of now: %v", err)
+	}
+	s = newScene(t, "learning: off")
+	if _, err := s.Runner.Seed(t.Context(), found[:1]); err == nil || !strings.Contains(err.Error(), "learning: off") {
+		t.Errorf("with learning off: %v", err)
+	}
+}
+
 // With `learning: off`, nothing is read or written, and retries are made as the rules say.
 func TestLearningOff(t *testing.T) {
 	t.Parallel()
@@ -387,7 +435,7 @@ func TestLearningOff(t *testing.T) {
 	set(s.Harness, s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 20, Recent: strings.Repeat("F", 20), At: s.Now(), Low: true})
 	before := s.leaves(s.projectKey())
 	for range 15 {
-		if o := s.try("failed"); o.Result != event.ResultDone || o.Reason != "attempt 2 of 2" {
+		if o := s.try("failed"); o.Result != event.ResultDone || o.Reason != "attempt 2 of 2" || o.PassRate != "" {
 			t.Fatalf("it is %s (%s), want done", o.Result, o.Reason)
 		}
 	}
@@ -417,6 +465,32 @@ func TestUnreadable(t *testing.T) {
 	want := "# HELP pipesteward_ledger_unreadable_total Reads of what was learned of retries that could not be decoded: nothing was known then.\n# TYPE pipesteward_ledger_unreadable_total counter\npipesteward_ledger_unreadable_total 2\n"
 	if err := testutil.GatherAndCompare(s.Metrics, strings.NewReader(want), "pipesteward_ledger_unreadable_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// Mutes of a rule, of a project and of a channel hold for what people are told of a job's
+// retries; those of others do not.
+func TestMutedTurns(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		mute  event.Mute
+		posts int
+	}{
+		{event.Mute{Rule: "r"}, 0},
+		{event.Mute{Project: "platform/*"}, 0},
+		{event.Mute{Channel: "ci-shop"}, 0},
+		{event.Mute{Rule: "other"}, 1},
+		{event.Mute{Project: "web/*"}, 1},
+	} {
+		s := newScene(t, "")
+		set(s.Harness, s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 12, Recent: strings.Repeat("F", 12), At: s.Now()})
+		if _, err := s.Mutes().Mute(t.Context(), test.mute, false); err != nil {
+			t.Fatal(err)
+		}
+		s.try("failed")
+		if posts := s.Posts(); len(posts) != test.posts {
+			t.Errorf("with the mute %s: posts %q, want %d", test.mute.Scope(), posts, test.posts)
+		}
 	}
 }
 

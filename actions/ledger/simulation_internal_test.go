@@ -46,7 +46,7 @@ func (s *simulated) fail(passes float64) (skipped bool) {
 		s.probes++
 	}
 	s.tries++
-	s.learn(s.label, s.random.Float64() < passes, 0.2, s.now)
+	s.learn(s.label, s.random.Float64() < passes, 0.2, s.now, s.now)
 	return false
 }
 
@@ -69,6 +69,7 @@ func runs(passes float64) (stoppedAfter []int) {
 // Retries that hardly pass are soon stopped, and no others.
 func TestSimulatedRates(t *testing.T) {
 	await.Long(t, "it simulates months of retries")
+	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
 	hopeless := runs(0.02)
 	if len(hopeless) != simulatedRuns {
@@ -91,11 +92,12 @@ func TestSimulatedRates(t *testing.T) {
 // A job whose retries pass again comes back within 40 probes, however long it was stopped.
 func TestSimulatedChange(t *testing.T) {
 	await.Long(t, "it simulates months of retries")
+	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
-	for _, stopped := range []int{50, 500, 2000} {
+	for _, stopped := range []int{50, 2000} { // a job remembers 52 tries
 		for _, after := range []float64{0.5, 0.8, 1} {
 			most := 0
-			for seed := range simulatedRuns / 10 {
+			for seed := range simulatedRuns / 20 {
 				s := simulate(uint64(seed))
 				for range stopped {
 					s.fail(0.02)
@@ -144,8 +146,8 @@ func (m manyJobs) simulate(rate float64) (made, skipped map[bool]int) {
 				continue
 			}
 			made[passes]++
-			s.learn(of, passes, rate, now)
-			s.learn(label{"", of.Class, of.Job}, passes, 0, now) // GitLab's own retry before
+			s.learn(of, passes, rate, now, now)
+			s.learn(label{"", of.Class, of.Job}, passes, 0, now, now) // GitLab's own retry before
 			project[of.part()], class = s.project.leaves, s.class.leaves
 		}
 	}

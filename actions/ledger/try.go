@@ -26,9 +26,6 @@ const (
 	// failureRemembered is how long the store keeps a failed run: longer than a pipeline is
 	// worked on.
 	failureRemembered = 7 * 24 * time.Hour
-	// triedRemembered is how long the store keeps that a run was counted: as long as its end
-	// can be a try's, and that one can wait for its decision.
-	triedRemembered = failureRemembered + maxDecisionTime
 )
 
 // Who made a retry.
@@ -36,6 +33,7 @@ const (
 	byPipesteward = "pipesteward" // because a rule says so
 	byPerson      = "person"      // by Pipesteward, because a person requested it in Slack
 	byOthers      = "others"      // GitLab's own `retry:`, a person in GitLab, a retry of the whole pipeline
+	byBacktest    = "backtest"    // others, before: a backtest found it
 )
 
 // Try is a retried run that has ended: the body of its record. The Event is that of its end.

@@ -42,10 +42,7 @@ func (n *Notifier) muted(ctx context.Context, l *worker.Lease, rec NoticeRecord)
 	if err != nil {
 		return nil, false, err
 	}
-	by := rec.MutedBy(mutes, rec.Notice)
-	if rec.Announcement != "" {
-		by = muteOf(mutes, rec.Notice.Address)
-	}
+	by := rec.mutedBy(mutes)
 	if by == nil {
 		return nil, false, nil
 	}
@@ -157,22 +154,22 @@ func (rec NoticeRecord) notSeen() []store.Value {
 
 // mutedAnnouncement returns the mute that keeps an announcement from being sent, as text; "":
 // none does. waits: it is sent once the mute has ended, as what it ends was announced.
-func (n *Notifier) mutedAnnouncement(ctx context.Context, key string, notice event.Notice) (muted string, waits bool, err error) {
-	if notice.Turn == event.StateResolved {
-		value, err := n.Guard.Get(ctx, keys.Unseen(notice.Subject))
+func (n *Notifier) mutedAnnouncement(ctx context.Context, rec NoticeRecord) (muted string, waits bool, err error) {
+	if rec.Notice.Turn == event.StateResolved {
+		value, err := n.Guard.Get(ctx, keys.Unseen(rec.Notice.Subject))
 		if err != nil || value != nil {
 			return string(value), false, err
 		}
 	}
 	mutes, err := n.Mutes.List(ctx)
-	by := muteOf(mutes, notice.Address)
+	by := rec.mutedBy(mutes)
 	switch {
 	case err != nil || by == nil:
 		return "", false, err
-	case notice.Turn == event.StateResolved && !n.Immediate:
+	case rec.Notice.Turn == event.StateResolved && !n.Immediate:
 		return "", true, nil
 	}
-	rec := NoticeRecord{Announcement: key, Notice: notice, Ended: &event.Notification{Result: event.NotificationMuted, Muted: by.Scope()}}
+	rec.Ended = &event.Notification{Result: event.NotificationMuted, Muted: by.Scope()}
 	for _, unseen := range rec.notSeen() {
 		if err := n.Guard.Set(ctx, unseen.Key, unseen.Value, unseen.TTL); err != nil {
 			return "", false, err
@@ -181,10 +178,13 @@ func (n *Notifier) mutedAnnouncement(ctx context.Context, key string, notice eve
 	return by.Scope(), false, nil
 }
 
-// muteOf returns the mute that keeps announcements from an address; nil: none does. Those
-// for rules and projects do not: announcements belong to none.
-func muteOf(mutes []event.Mute, to event.Address) *event.Mute {
-	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", to) }); i >= 0 {
+// mutedBy returns the mute that keeps a notice from being sent; nil: none does. For
+// announcements without rules, those of rules and projects do not count: they belong to none.
+func (rec NoticeRecord) mutedBy(mutes []event.Mute) *event.Mute {
+	if rec.Announcement == "" || len(rec.Notice.Rules) > 0 {
+		return rec.MutedBy(mutes, rec.Notice)
+	}
+	if i := slices.IndexFunc(mutes, func(m event.Mute) bool { return m.Covers("", "", rec.Notice.Address) }); i >= 0 {
 		return &mutes[i]
 	}
 	return nil

@@ -23,7 +23,7 @@ type NoticeRecord struct {
 	// turn of the state before the one that this notice is about.
 	After string `json:"after,omitzero"`
 	// Announcement is the key of an announcement; its text is that of the notice, and its
-	// outcome has only the time At, or is that of a pipeline at the end of which the
+	// outcome has only the time At, and the project if it is about one, or is that of a pipeline at the end of which the
 	// announcement is sent. "": it is the notice of an outcome.
 	Announcement string `json:"announcement,omitzero"`
 	// Of are the ids of the records of the notices in a digest, which is an announcement.

@@ -296,17 +296,24 @@ var errBusy = &worker.LaterError{Err: errors.New("as many notifications are in p
 // ends 24 hours after since; a final error is logged, with the attributes about. If a person
 // must first mend something, or the notice waits for the end of a mute, it is queued.
 func (n *Notifier) Announce(ctx context.Context, key string, notice event.Notice, since time.Time, about ...any) error {
+	return n.AnnounceOf(ctx, key, event.Project{}, notice, since, about...)
+}
+
+// AnnounceOf is Announce for a notice about the rules that it names and a project: mutes of
+// these hold for it, too.
+func (n *Notifier) AnnounceOf(ctx context.Context, key string, of event.Project, notice event.Notice, since time.Time, about ...any) error {
 	to := notice.Address
 	receiver := n.Receivers(to.Receiver)
 	if receiver == nil || to.Receiver == event.ReceiverSlack && to.Channel == "" {
 		return nil
 	}
-	muted, waits, err := n.mutedAnnouncement(ctx, key, notice)
+	rec := n.announcement(key, of, notice)
+	muted, waits, err := n.mutedAnnouncement(ctx, rec)
 	switch {
 	case err != nil:
 		return err
 	case waits:
-		return n.queueAnnouncement(ctx, key, notice)
+		return n.queueAnnouncement(ctx, rec)
 	case muted != "":
 		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
 		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted)...)
@@ -314,7 +321,7 @@ func (n *Notifier) Announce(ctx context.Context, key string, notice event.Notice
 	}
 	err = n.call(ctx, to, n.counted(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, notice.Text) }))
 	if _, blocked := errors.AsType[*blockedError](err); blocked {
-		return n.queueAnnouncement(ctx, key, notice)
+		return n.queueAnnouncement(ctx, rec)
 	}
 	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < announcePatience {
 		return err

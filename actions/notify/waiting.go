@@ -142,7 +142,8 @@ func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord
 	if err != nil {
 		return nil, err
 	}
-	if refuses && circuit.OfAddress(blocked.error) == circuit.Refuses { // else call has said it of the receiver
+	// Else call has said it of the receiver, or the command says how many were not sent.
+	if refuses && circuit.OfAddress(blocked.error) == circuit.Refuses && !n.Immediate {
 		n.Log.Error("an address refuses notifications: they wait in the queue until that is mended", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", blocked.error)
 	}
 	if begins {
@@ -323,7 +324,8 @@ func (n *Notifier) dropped(u Undelivered, language string) (store.Record, error)
 	if err != nil {
 		return store.Record{}, err
 	}
-	return n.announcement(fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped), event.Notice{Address: u.Address, Text: text})
+	key := fmt.Sprintf("dropped:%s:%d:%d", u.Channel, u.Since.UnixNano(), u.Dropped)
+	return n.announcement(key, event.Project{}, event.Notice{Address: u.Address, Text: text}).queued()
 }
 
 // announcementRecord is the id of the record of an announcement.
@@ -331,16 +333,18 @@ func announcementRecord(key string, to event.Address) string {
 	return keys.Notice("announcement:"+key, to.Receiver, to.Channel, "")
 }
 
-// announcement returns the record of an announcement, which waits as notices do.
-func (n *Notifier) announcement(key string, notice event.Notice) (store.Record, error) {
-	rec := NoticeRecord{Announcement: key, Notice: notice}
-	rec.At = n.Now().UTC()
-	return rec.queued()
+// announcement returns an announcement, which can wait as notices do.
+func (n *Notifier) announcement(key string, of event.Project, notice event.Notice) NoticeRecord {
+	rec := NoticeRecord{Announcement: key, Notice: event.Notice{
+		Address: notice.Address, Text: notice.Text, Rules: notice.Rules, Turn: notice.Turn, Subject: notice.Subject,
+	}}
+	rec.Project, rec.At = of, n.Now().UTC()
+	return rec
 }
 
 // queueAnnouncement queues an announcement.
-func (n *Notifier) queueAnnouncement(ctx context.Context, key string, notice event.Notice) error {
-	record, err := n.announcement(key, notice)
+func (n *Notifier) queueAnnouncement(ctx context.Context, rec NoticeRecord) error {
+	record, err := rec.queued()
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func chain(t *rapid.T, id int64) (all []*item) {
 		}
 		result := &item{retry: d}
 		result.Decision, result.ID, result.Result = d.Decision, d.ID+":"+end, end
-		result.Event, result.NewJobID = e, run
+		result.Event, result.NewJobID, result.Retried = e, run, event.RetriedRun(d.Job, e.Job)
 		if *d.passed {
 			result.Job.Status = "success"
 		}
@@ -325,11 +325,11 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 	})
 }
 
-// classOf returns the failure class of an entry: the result of a retry whose entry is not
-// in the report has none.
+// classOf returns the failure class of an entry: the result of a retry has that of the run
+// which was retried, although the entry of the retry may not be in the report.
 func classOf(it *item) string {
 	if it.retry != nil {
-		return ""
+		return it.retry.Job.FailureClass
 	}
 	return it.Job.FailureClass
 }

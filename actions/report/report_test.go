@@ -76,6 +76,7 @@ func failedJob(id int64, name string, duration float64) event.Job {
 // resultOf returns the result of a retry.
 func resultOf(retry event.Outcome, result string, job event.Job) event.Outcome {
 	retry.ID += ":" + result
+	retry.Retried = event.RetriedRun(retry.Job, job)
 	retry.Result, retry.Job = result, job
 	return retry
 }

@@ -33,7 +33,10 @@ type entry struct {
 	NewJobID int64  `json:"new_job_id"`
 	NewRun   job    `json:"new_run"`
 	Freed    int64  `json:"freed"`
-	Sweep    struct {
+	Retried  struct {
+		FailureClass string `json:"failure_class"`
+	} `json:"retried"`
+	Sweep struct {
 		ID     string `json:"id"`
 		Erased int    `json:"erased"`
 		Freed  int64  `json:"freed"`
@@ -83,15 +86,15 @@ func (e *entry) erased() (jobs int, bytes int64) {
 	return 0, 0
 }
 
-// resultOf returns the id of the retry of which the entry is the result, "" if it is none:
-// package follow gives it that id.
-func (e *entry) resultOf() string {
+// class returns the failure class that the entry is about: of the result of a retry, it is
+// that of the run that was retried. Package follow gives results their ids.
+func (e *entry) class() string {
 	for _, result := range []string{event.ResultRecovered, event.ResultGaveUp} {
-		if id, is := strings.CutSuffix(e.ID, ":"+result); is && e.Result == result {
-			return id
+		if e.Result == result && strings.HasSuffix(e.ID, ":"+result) {
+			return e.Retried.FailureClass
 		}
 	}
-	return ""
+	return e.Job.FailureClass
 }
 
 // jobKey identifies a job in a pipeline, whichever run.

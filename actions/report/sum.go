@@ -115,11 +115,8 @@ type summary struct {
 
 	rules, actions, projects, classes, jobs table
 
-	runs map[runKey]run // ended runs whose retry may come
-	// results has the results of retries that may come, by the ids of these: the entry of a
-	// result lacks the failure class.
-	results map[string][]string
-	passed  map[jobKey]int64 // of a dry run: the id of the newest run that passed
+	runs   map[runKey]run   // ended runs whose retry may come
+	passed map[jobKey]int64 // of a dry run: the id of the newest run that passed
 
 	days   map[string]*Retries // by their dates
 	delays []Delay
@@ -133,7 +130,7 @@ func newSummary(q Query, until time.Time, prices rules.Prices) *summary {
 		query: q, prices: prices, half: start.Add(until.Sub(start) / 2), total: newSums(),
 		days: map[string]*Retries{}, delays: slices.Clone(delays),
 		rules: newTable(), actions: newTable(), projects: newTable(), classes: newTable(), jobs: newTable(),
-		runs: map[runKey]run{}, results: map[string][]string{}, passed: map[jobKey]int64{}, instances: map[string]string{},
+		runs: map[runKey]run{}, passed: map[jobKey]int64{}, instances: map[string]string{},
 	}
 }
 
@@ -149,8 +146,6 @@ func (s *summary) add(e *entry, at time.Time) {
 			ended, known = e.NewRun.ended(s.prices)
 		}
 	}
-	results := s.results[e.ID]
-	delete(s.results, e.ID)
 	s.note(e)
 	if !s.query.matches(e) {
 		return
@@ -170,19 +165,9 @@ func (s *summary) add(e *entry, at time.Time) {
 	}
 	for _, row := range []*Sums{
 		s.total, s.rules.row(name{name: e.Rule}), s.actions.row(name{name: e.Action.Verb}), s.projects.row(name{name: e.Project.Path}),
-		s.jobs.row(name{name: e.Job.Name, project: e.Project.Path}),
+		s.classes.row(name{name: e.class()}), s.jobs.row(name{name: e.Job.Name, project: e.Project.Path}),
 	} {
 		row.add(sums)
-	}
-	if retry := e.resultOf(); retry != "" {
-		retry = strings.Clone(retry)
-		s.results[retry] = append(s.results[retry], e.outcome())
-		return
-	}
-	class := s.classes.row(name{name: e.Job.FailureClass})
-	class.add(sums)
-	for _, result := range results {
-		class.Outcomes[result]++
 	}
 }
 
@@ -221,12 +206,6 @@ func (s *summary) pass(key jobKey, id int64) { s.passed[key] = max(s.passed[key]
 
 // report returns the report of all that was added, of the time since some day.
 func (s *summary) report(since, until time.Time) Report {
-	// Of these, the retry itself is not in the report: it was decided before.
-	for _, results := range s.results {
-		for _, result := range results {
-			s.classes.row(name{}).Outcomes[result]++
-		}
-	}
 	s.total.Retries.finish()
 	return Report{
 		Since: s.query.Since.UTC(), Until: until, PersonAfter: event.Duration(s.query.PersonAfter), Currency: s.prices.Currency, Rule: s.query.Rule, Project: s.query.Project, DryRun: s.query.DryRun, Total: *s.total,

@@ -180,6 +180,9 @@ func (t *timeline) decision(d *decision) {
 		if item.Text, t.err = words.Outcome(d.Outcome, words.Plain); t.err != nil {
 			return
 		}
+		if !strings.Contains(d.Reason, d.PassRate) {
+			item.Text += "; " + d.PassRate
+		}
 		t.add(item, nil)
 		for _, s := range d.States {
 			if s.Since.IsZero() { // not known yet, or without an entry in the rule

@@ -2,13 +2,10 @@ package unknown
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -85,7 +82,7 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 			g = newGathered()
 			groups[group] = g
 		}
-		g.add(e, idOf(words))
+		g.add(e, cluster.ID(words))
 		if did, ended := passed[e.Job]; ended {
 			g.Retried++
 			if did {
@@ -155,11 +152,4 @@ func some(set map[string]bool) []string {
 		return append(names[:maxNames], fmt.Sprintf("and %d more", more))
 	}
 	return append([]string{}, names...)
-}
-
-// idOf returns the id that a cluster has whose first line has the words: the same for lines
-// that differ in masked parts only.
-func idOf(words []string) string {
-	sum := sha256.Sum256([]byte(strings.Join(words, " ")))
-	return hex.EncodeToString(sum[:4])
 }

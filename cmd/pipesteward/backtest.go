@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -21,8 +21,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
-	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
@@ -35,23 +35,30 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Reads the past jobs of projects from GitLab, rebuilds the events of those that ended, and evaluates the rules on them with\n" +
 			"the clock of each. It prints for each rule what it would have done and how often such a job passed when somebody really\n" +
 			"ran it again, the failures that no rule acts on, and what retries would have saved and wasted. No webhook and no server\n" +
-			"is needed, and nothing is changed.\n\n" +
+			"is needed, and nothing is changed; with --seed, only a server at --admin-url is told what became of each such run.\n\n" +
 			"What was read is kept in --cache, readable by you alone, with secrets in logs masked: Ctrl-C stops it, and the same\n" +
 			"command continues where it was stopped; a second backtest reads only what is new.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or a project could not be read; 2 for a wrong command line.",
 		Flags: append(reworded(map[string]string{
 			"gitlab-token": secretUsage("gitlab-token", "GitLab access `TOKEN` with the scope read_api"),
 			"store":        secretUsage("store", "the `URL` of a Redis (redis://, ...) whose replicas share --gitlab-rate with this command"),
-		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")),
+		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")), append(adminFlags(),
 			&cli.StringSliceFlag{Name: "project", Usage: "`PROJECT`, glob or group whose jobs are read (repeatable)"},
 			&cli.StringFlag{Name: "since", Value: "7d", Usage: "jobs that ended since `WHEN`: so long ago, like 24h or 7d, or a time, like 2026-11-24T00:00:00Z"},
 			&cli.StringFlag{Name: "until", Usage: "jobs that ended until `WHEN`, likewise; default: now"},
 			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of what was read of GitLab; default: pipesteward/backtest in the user's cache directory"},
 			&cli.StringFlag{Name: "compare", Usage: "another rule `FILE`, or directory of *.yaml, to compare with"},
+			&cli.BoolFlag{Name: "seed", Usage: "add what became of runs that were run again to what a running server knows of retries, each once"},
+			&cli.IntFlag{Name: "passing-logs", Usage: "read also the logs of the newest `N` runs of each job that passed, for `pipesteward propose`"},
 			&cli.BoolFlag{Name: "no-logs", Usage: "read no job logs: rules that need them can't be evaluated then"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with each failed job that was really run again"},
-		),
+		)...),
 		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Bool("seed") {
+				if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &admin.Status{}); err != nil { // before GitLab is read
+					return err
+				}
+			}
 			o, log, err := commandSettings(c, stderr, "gitlab-token")
 			if err != nil {
 				return err
@@ -59,6 +66,9 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 			b, err := backtestOptions(c, time.Now())
 			if err != nil {
 				return err
+			}
+			if c.Bool("seed") {
+				b.seed = func(instance string, tries []backtest.Try) error { return seed(ctx, c, instance, tries, stderr) }
 			}
 			return runBacktest(ctx, o, b, log, stdout, stderr)
 		},
@@ -71,11 +81,13 @@ type backtestSettings struct {
 	cache        string
 	compare      string // "": with nothing
 	logs, json   bool
+	passing      int                                               // how many logs of each job that passed are read
+	seed         func(instance string, tries []backtest.Try) error // nil: no server is told
 }
 
 // backtestOptions reads the flags that only this command has.
 func backtestOptions(c *cli.Command, now time.Time) (b backtestSettings, err error) {
-	b = backtestSettings{projects: c.StringSlice("project"), until: now, cache: c.String("cache"), compare: c.String("compare"), logs: !c.Bool("no-logs"), json: c.Bool("json")}
+	b = backtestSettings{projects: c.StringSlice("project"), until: now, compare: c.String("compare"), logs: !c.Bool("no-logs"), json: c.Bool("json"), passing: c.Int("passing-logs")}
 	var wrong []error
 	if len(b.projects) == 0 {
 		wrong = append(wrong, errors.New("--project: name at least one project, glob or group, such as --project platform/shop"))
@@ -93,20 +105,35 @@ func backtestOptions(c *cli.Command, now time.Time) (b backtestSettings, err err
 			wrong = append(wrong, err)
 		}
 	}
+	switch {
+	case b.passing < 0 || b.passing > maxPassingLogs:
+		wrong = append(wrong, fmt.Errorf("--passing-logs: give a number from 0 to %d, not %d", maxPassingLogs, b.passing))
+	case b.passing > 0 && !b.logs:
+		wrong = append(wrong, errors.New("--passing-logs and --no-logs: give one of them"))
+	}
 	if len(wrong) == 0 && !b.since.Before(b.until) {
 		wrong = append(wrong, fmt.Errorf("--since: %s is not before %s, where the time of the backtest ends", timeText(b.since), timeText(b.until)))
 	}
 	if len(wrong) > 0 {
 		return b, &usageError{errors.Join(wrong...)}
 	}
-	if b.cache == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			return b, fmt.Errorf("--cache: give a directory, since there is none for caches: %w", err)
-		}
-		b.cache = filepath.Join(dir, "pipesteward", "backtest")
+	b.cache, err = backtestCache(c)
+	return b, err
+}
+
+// maxPassingLogs is how many logs of each job that passed can be read.
+const maxPassingLogs = 100
+
+// backtestCache returns the directory of what backtests have read of GitLab.
+func backtestCache(c *cli.Command) (string, error) {
+	if dir := c.String("cache"); dir != "" {
+		return dir, nil
 	}
-	return b, nil
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("--cache: give a directory, since there is none for caches: %w", err)
+	}
+	return filepath.Join(dir, "pipesteward", "backtest"), nil
 }
 
 func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *slog.Logger, stdout, stderr io.Writer) (err error) {
@@ -144,7 +171,7 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 	cfg.Projects, problems, err = readProjects(ctx, gl, reader, b, show)
 	results := make([]backtestResult, len(sets))
 	if err == nil {
-		err = runRules(ctx, cfg, ruleFiles, sets, results)
+		err = runRules(ctx, cfg, ruleFiles, sets, results, func(past *backtest.Backtest) error { return past.ReadPassing(ctx, b.passing, reader) })
 	}
 	show.end()
 	switch {
@@ -157,6 +184,9 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 		err = printJSON(stdout, backtestJSON(results, problems))
 	} else if err = newBacktestPrinter(stdout).print(stdout, results); err == nil {
 		err = printProblems(stdout, problems)
+	}
+	if err == nil && b.seed != nil {
+		err = b.seed(gl.Instance(), results[0].Tries)
 	}
 	if err == nil && len(problems) > 0 {
 		err = errReported
@@ -189,8 +219,8 @@ func readProjects(ctx context.Context, gl *gitlab.Client, reader history.Reader,
 	return all, problems, nil
 }
 
-// runRules runs each set of rules over the projects.
-func runRules(ctx context.Context, cfg backtest.Config, files []string, sets []*rules.Rules, results []backtestResult) error {
+// runRules runs each set of rules over the projects, and then reads what else is wanted.
+func runRules(ctx context.Context, cfg backtest.Config, files []string, sets []*rules.Rules, results []backtestResult, then func(*backtest.Backtest) error) error {
 	past, err := backtest.New(cfg)
 	if err != nil {
 		return err
@@ -202,7 +232,7 @@ func runRules(ctx context.Context, cfg backtest.Config, files []string, sets []*
 		}
 		results[i] = backtestResult{files[i], report}
 	}
-	return nil
+	return then(past)
 }
 
 // backtestResult is the report about the rules of a file.
@@ -223,65 +253,6 @@ func backtestJSON(results []backtestResult, problems []event.SweepProblem) any {
 		out.Compare = &results[1]
 	}
 	return out
-}
-
-// backtestProgress shows how far a backtest is. Its methods may be called by several
-// goroutines.
-type backtestProgress struct {
-	mu     sync.Mutex
-	stderr io.Writer
-	what   string
-	count  *progress.Count // nil: nothing is shown
-}
-
-func newBacktestProgress(stderr io.Writer) *backtestProgress {
-	return &backtestProgress{stderr: stderr}
-}
-
-// read shows that the jobs of a project are read back to a time.
-func (p *backtestProgress) read(project string, from, back time.Time) {
-	hours := func(until time.Time) int { return max(0, int(time.Since(until)/time.Hour)) }
-	p.done("hours of", min(hours(back), hours(from)), hours(from), project)
-}
-
-// evaluated shows that rules were evaluated on events, or that logs were read.
-func (p *backtestProgress) evaluated(what string, done, of int) {
-	if what == "events" {
-		p.done("rules over", done, of, what)
-		return
-	}
-	p.done("logs of", done, of, "failures")
-}
-
-func (p *backtestProgress) done(what string, done, of int, name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.what != what {
-		if p.count != nil {
-			p.count.End()
-		}
-		p.what, p.count = what, progress.NewCount(p.stderr, wrap.Columns(p.stderr), what)
-	}
-	p.count.Done(done, of, name)
-}
-
-func (p *backtestProgress) say(line string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if line = printable(line); p.count != nil {
-		p.count.Say(line)
-		return
-	}
-	fmt.Fprintln(p.stderr, line)
-}
-
-func (p *backtestProgress) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.count != nil {
-		p.count.End()
-		p.count = nil
-	}
 }
 
 // backtestPrinter prints reports for people.
@@ -399,7 +370,7 @@ func (p backtestPrinter) uncaught(b *strings.Builder, r backtestResult, named bo
 	if named {
 		head += " in " + printable(r.File)
 	}
-	l := listing{head: []any{"failures", "class", "passed when run again", "jobs", "line in the log"}}
+	l := listing{head: []any{"failures", "class", "passed when run again", "jobs", "cluster", "what the logs say"}}
 	groups := r.Uncaught.Groups
 	shown := groups[:min(len(groups), maxRowsShown)]
 	for _, g := range shown {
@@ -412,8 +383,8 @@ func (p backtestPrinter) uncaught(b *strings.Builder, r backtestResult, named bo
 			class += " (" + g.Reason + ")"
 		}
 		l.rows = append(l.rows, row{
-			cells:     []any{strconv.Itoa(g.Count), class, passed, jobs, g.Line},
-			paragraph: []string{p.bold(strconv.Itoa(g.Count) + " " + class), labelled(l.head[2], passed), labelled(l.head[3], jobs), labelled(l.head[4], g.Line)},
+			cells:     []any{strconv.Itoa(g.Count), class, passed, jobs, g.Cluster, g.Text},
+			paragraph: []string{p.bold(strconv.Itoa(g.Count) + " " + class), labelled(l.head[2], passed), labelled(l.head[3], jobs), labelled(l.head[4], g.Cluster), labelled(l.head[5], g.Text)},
 		})
 	}
 	fmt.Fprintf(b, "\n%s\n%s\n", p.bold(head), l.render(p.width))

@@ -22,7 +22,8 @@ rules:
 `
 
 // TestJobOfAPackedClass: a job whose log is of a class of the pack is retried, by the class,
-// and one is not whose command was tried again and passed before the tests failed.
+// and those are not whose command was tried again and passed before the tests failed, or went
+// on to say something else.
 func TestJobOfAPackedClass(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
@@ -32,6 +33,7 @@ func TestJobOfAPackedClass(t *testing.T) {
 	for name, log := range map[string]string{
 		"build": "\x1b[32;1m$ npm ci\x1b[0;m\nnpm error code E503\nERROR: Job failed: exit code 1\n",
 		"test":  "\x1b[32;1m$ npm ci || npm ci\x1b[0;m\nnpm error code E503\nadded 9 packages\n\x1b[32;1m$ npm test\x1b[0;m\nnot ok 1\nERROR: Job failed: exit code 1\n",
+		"e2e":   "\x1b[32;1m$ ./e2e.sh\x1b[0;m\ncurl: (6) Could not resolve host: app.example.com\napp is up\nthe total is 3, not 4\nERROR: Job failed: exit code 1\n",
 	} {
 		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: name, Log: log})
 		job := env.gitlab.Latest(pipeline.ID, name)

@@ -55,7 +55,7 @@ func newHookCase(t *testing.T, version string, tag bool) hookCase {
 	p.Name, p.Message, p.Variables = "nightly", "Mend it\n\nReally.\n", []gitlabtest.Variable{{Key: "A", Value: "b"}}
 	p.TriggeredBy = gl.Latest(upstream.ID, "trigger").ID
 	pipeline := gl.AddPipeline(project.ID, p, gitlabtest.Job{
-		Name: "deploy", Stage: "deploy", When: "manual", AllowFailure: true, Environment: gitlabtest.Environment{Name: "staging", Action: "start", Tier: "staging"},
+		Name: "deploy", Stage: "deploy", When: "delayed", AllowFailure: true, Environment: gitlabtest.Environment{Name: "staging", Action: "start", Tier: "staging"},
 		Runner: gitlabtest.Runner{ID: 5, Description: "runner-1", Type: "instance_type", Tags: []string{"docker", "linux"}},
 	})
 	step := func(err error) {
@@ -286,6 +286,7 @@ func TestExplainNamesWhatIsUnknown(t *testing.T) {
 			{"pipeline.protected_ref", []string{"all-of-a-pipeline"}},
 			{"pipeline.upstream", []string{"all-of-a-pipeline"}},
 			{"pipeline.jobs[].manual", []string{"all-of-a-pipeline"}},
+			{"pipeline.jobs[].delayed", []string{"all-of-a-pipeline"}},
 			{"pipeline.jobs[].runner.tags", []string{"all-of-a-pipeline"}},
 			{"pipeline.jobs[].environment", []string{"all-of-a-pipeline"}},
 			{"user.email", []string{"all-of-a-pipeline"}},

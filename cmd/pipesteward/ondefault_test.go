@@ -65,18 +65,19 @@ func TestOnDefault(t *testing.T) {
 	}
 	p.workedOff()
 
-	lists, jobs := 0, 0
+	lists := 0
+	var jobs []string
 	for _, r := range env.gitlab.Requests() {
 		switch {
 		case r.Status != http.StatusOK:
 		case r.Query.Get("scope") == "finished":
 			lists++
 		case strings.HasSuffix(r.Path, "/jobs") && !r.Query.Has("include_retried"):
-			jobs++
+			jobs = append(jobs, r.Path+"?"+r.Query.Encode())
 		}
 	}
-	if lists != 1 || jobs != 2 {
-		t.Errorf("%d lists of pipelines and %d of jobs were read, want 1 and 2: the last pipeline's, and the failed ones of that before", lists, jobs)
+	if lists != 1 || len(jobs) != 2 {
+		t.Errorf("%d lists of pipelines and the lists of jobs %q were read, want 1 and 2: the last pipeline's, and the failed ones of that before", lists, jobs)
 	}
 	want := "lint is red on main since bbbbbb: 3 wait, see " + red.WebURL
 	if messages := env.slack.Messages("ci"); !slices.ContainsFunc(messages, func(m slacktest.Message) bool { return m.ThreadTS == "" && strings.Contains(m.Plain(), want) }) {

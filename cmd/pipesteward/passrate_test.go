@@ -57,10 +57,13 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 			}
 		}
 	}
+	var made gitlabtest.Job
 	for n := range 13 {
-		if _, outcome := fail(); outcome.Result != event.ResultDone {
+		job, outcome := fail()
+		if outcome.Result != event.ResultDone {
 			t.Fatalf("retry %d is %s (%s), want done", n+1, outcome.Result, outcome.Reason)
 		}
+		made = job
 	}
 	job, probes := skipped()
 	says := fmt.Sprintf("of the last %d such retries none passed: that 20%% or more pass (`min_pass_rate`) has a probability of ", 13+probes)
@@ -73,6 +76,7 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 		}
 	}
 	wantSaid(job, says)
+	wantSaid(made, "attempt 2 of 2; of the last 12 such retries none passed: that 20% or more pass (`min_pass_rate`) has a probability of ")
 	_, metrics := p.get("/metrics")
 	if line := fmt.Sprintf(`pipesteward_retries_total{class="stuck",result="failed",rule="retry-stuck"} %d`, 13+probes); !strings.Contains(metrics, line+"\n") {
 		t.Errorf("/metrics lacks %s", line)

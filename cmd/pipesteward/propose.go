@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v3"
 
+	"github.com/pipesteward/pipesteward/actions/backtest/history"
 	"github.com/pipesteward/pipesteward/actions/unknown"
 )
 
@@ -22,11 +23,12 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:      "propose",
 		Usage:     "write a failure class, a rule and a rule test for a group of failed jobs",
 		ArgsUsage: "CLUSTER",
-		Description: "CLUSTER is the id of a group that `unknown` lists. The class is tried on logs of jobs that passed: it must match none of\n" +
-			"them. The exit status is 1 if it matches some. To have files that `check` and `test` can load:\n\n" +
+		Description: "CLUSTER is the id of a group that `unknown` lists. The class is tried on logs of jobs that passed, those of --passing and\n" +
+			"those in the cache of `backtest --passing-logs` on this machine: it must match none of them. The exit status is 1 if it matches some. To have files that `check` and `test` can load:\n\n" +
 			"   pipesteward propose 3f2a9c01 --part rules --passing logs/ > proposed.yaml\n" +
 			"   pipesteward propose 3f2a9c01 --part test > proposed.test.yaml",
 		Flags: append(adminFlags(),
+			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of the cache of `pipesteward backtest --passing-logs`, whose logs of the same GitLab are tried, too; default: as there"},
 			&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable)"},
 			&cli.StringFlag{Name: "part", Value: "all", Usage: "write only `PART`: rules, the file of the class and the rule, or test, that of its test; all: both, with --- between"},
 		),
@@ -49,7 +51,18 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			if len(clusters) == 0 {
 				return fmt.Errorf("there is no group %q: `pipesteward unknown` lists them", id)
 			}
-			p, err := unknown.Propose(clusters[0], passingLogs(c.StringSlice("passing")))
+			logs := allLogs{passingLogs(c.StringSlice("passing"))}
+			dir, err := backtestCache(c)
+			if err == nil {
+				_, err = os.Stat(dir)
+			}
+			switch {
+			case err == nil && len(clusters[0].Jobs) > 0:
+				logs = append(logs, history.Passing{Dir: dir, URL: clusters[0].Jobs[0].URL})
+			case err != nil && c.IsSet("cache"):
+				return fmt.Errorf("--cache: %w", err)
+			}
+			p, err := unknown.Propose(clusters[0], logs)
 			if err != nil {
 				return err
 			}
@@ -64,6 +77,19 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			return nil
 		},
 	}
+}
+
+// allLogs are logs from several places.
+type allLogs []unknown.Logs
+
+// Each implements unknown.Logs.
+func (all allLogs) Each(visit func(name, log string) error) error {
+	for _, logs := range all {
+		if err := logs.Each(visit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // passingLogs are files with logs, and directories of such files.

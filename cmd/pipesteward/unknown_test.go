@@ -65,7 +65,22 @@ func TestUnknownOfReplicas(t *testing.T) {
 		t.Fatal(err)
 	}
 	env.write("logs/bad.log", "$ make\nlicense server lic-7.example.com refused job 1, tried again\n")
-	code, out, errs := one.output("propose", group.ID, "--passing", env.path("logs"), "--passing", good)
+	// A log in the cache of a backtest is tried, too.
+	passed := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build", Log: "$ make\nlicense server lic-9.example.com refused job 9, tried again\n"})
+	env.gitlab.Finish(env.gitlab.Latest(passed.ID, "build").ID, "success", "")
+	var report, problems bytes.Buffer
+	if code := run(t.Context(), []string{"pipesteward", "backtest", "--rules", env.path("rules.yaml"), "--cache", env.path("cache"), "--gitlab-url", env.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken, "--project", "platform/*", "--since", "1h", "--passing-logs", "2"}, &report, &problems); code != 0 {
+		t.Fatalf("backtest exits with %d\n%s%s", code, report.String(), problems.String())
+	}
+	if !strings.Contains(report.String(), group.ID) {
+		t.Errorf("the backtest does not name the group %s:\n%s", group.ID, report.String())
+	}
+	code, out, errs := one.output("propose", group.ID, "--passing", good, "--cache", env.path("cache"))
+	if code != 1 || !strings.Contains(out, "matches 1 of 2 logs") || !strings.Contains(errs, "passing-") {
+		t.Errorf("exit status %d\n%s%s", code, out, errs)
+	}
+	one.refuses([]string{"propose", group.ID, "--cache", env.path("nothing")}, "--cache: ")
+	code, out, errs = one.output("propose", group.ID, "--passing", env.path("logs"), "--passing", good)
 	if code != 1 || !strings.Contains(out, "matches 1 of 2 logs") || !strings.Contains(out, "\n---\n") || !strings.Contains(errs, "logs/bad.log") {
 		t.Errorf("exit status %d\n%s%s", code, out, errs)
 	}

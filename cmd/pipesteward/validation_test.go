@@ -108,6 +108,8 @@ func adminCalls() (all [][]string) {
 			words = append(words, "https://gitlab.example.com/platform/shop/-/jobs/1")
 		case "propose":
 			words = append(words, "3f2a9c01")
+		case "backtest":
+			words = append(words, "--seed")
 		case "queue requeue":
 			words = append(words, "an-id")
 		case "queue drop":

@@ -106,6 +106,8 @@ type Config struct {
 	Reports  Reporter
 	Unknown  UnknownLister
 	CatchUps CatchUps
+	Seeder   Seeder
+	Instance string // the base URL of GitLab, without a slash at its end
 	Metrics  prometheus.Gatherer
 	Version  string
 	DryRun   bool // the process changes nothing
@@ -147,6 +149,7 @@ var openAPI []byte
 //	POST /api/v1/queue/{id}/drop     removes a record
 //	POST /api/v1/catch-up  begins a round of catch-up
 //	GET /api/v1/catch-up   the last round that was requested, and what it found
+//	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
 //
@@ -181,6 +184,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/queue/:id/drop", a.drop)
 	e.POST("/api/v1/catch-up", a.startCatchUp)
 	e.GET("/api/v1/catch-up", a.lastCatchUp)
+	e.POST("/api/v1/tries", a.tries)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	return e

@@ -154,6 +154,7 @@ type adminRig struct {
 	changes    *changes
 	catchUps   *catchUps
 	unknown    *unknowns
+	seeder     *seeder
 	// steered are the records that were changed, each as action, id and who did it.
 	steered []string
 	steer   error // what changing a record returns
@@ -193,9 +194,9 @@ func (r *adminRig) Drop(_ context.Context, id, by, reason string) error {
 
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
-	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}}
+	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}, seeder: &seeder{}}
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
-		Steerer: r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
+		Steerer: r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,
@@ -330,8 +331,8 @@ func TestAdminAnswersErrors(t *testing.T) {
 		{"/api/v1/dead?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/queue?waits_for=godot", nil, 400, `parameter "waits_for": it must be one of delay, turn, pause, storm, budget, confirm, gitlab, receiver, quiet, digest, mute, schedule, error`},
-		{"/api/v1/queue?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, notice, digest, sweep, follow, storm, answer, trouble, webhooks, request, try, pass_rate`},
-		{"/api/v1/dead?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, notice, digest, sweep, follow, storm, answer, trouble, webhooks, request, try, pass_rate`},
+		{"/api/v1/queue?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, notice, digest, sweep, follow, storm, answer, trouble, webhooks, request, report, try, pass_rate`},
+		{"/api/v1/dead?kind=nonsense", nil, 400, `parameter "kind": it must be one of event, decision, outcome, notice, digest, sweep, follow, storm, answer, trouble, webhooks, request, report, try, pass_rate`},
 		{"/api/v1/queue?state=dead", nil, 400, `parameter "state": it must be one of due, waiting, leased`},
 		{"/api/v1/decisions?since=yesterday", nil, 400, `parameter "since": it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z`},
 		{"/api/v1/decisions?id=a&rule=b", nil, 400, `parameter "id": give the ids of 1 to 50 decisions, and no other parameter`},

@@ -26,13 +26,16 @@ const maxRequest = 16 << 10
 
 // readRequest decodes a JSON body strictly. It requires JSON's content type, which a
 // web page of another origin can't send without a preflight request.
-func readRequest(c echo.Context, into any) error {
+func readRequest(c echo.Context, into any) error { return readAtMost(c, into, maxRequest) }
+
+// readAtMost is readRequest for a body of at most so many bytes.
+func readAtMost(c echo.Context, into any, most int64) error {
 	if kind, _, err := mime.ParseMediaType(c.Request().Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationJSON {
 		return errors.New("the body must be JSON: send it with Content-Type: application/json")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, maxRequest))
+	body, err := io.ReadAll(http.MaxBytesReader(c.Response(), c.Request().Body, most))
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return errTooLarge
+		return fmt.Errorf("%w: it has more than %d bytes", errTooLarge, most)
 	}
 	if err != nil {
 		return fmt.Errorf("the body can't be read: %w", err)
@@ -93,7 +96,7 @@ func givenTwice(body []byte) (name string, twice bool) {
 }
 
 // errTooLarge is the error of a body over the limit.
-var errTooLarge = fmt.Errorf("the body is too large: it has more than %d bytes", maxRequest)
+var errTooLarge = errors.New("the body is too large")
 
 // badRequest answers that a request has a mistake.
 func badRequest(c echo.Context, err error) error {
@@ -128,4 +131,4 @@ func (a *admin) changed(c echo.Context, change event.Change) {
 func actor(c echo.Context, by string) string { return cmp.Or(auth.User(c), by) }
 
 // kindsOfJSON describes the value that a member of a request's body must have.
-var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text"}
+var kindsOfJSON = map[reflect.Kind]string{reflect.String: "a text", reflect.Bool: "true or false", reflect.Struct: "a text", reflect.Int64: "a whole number", reflect.Float64: "a number", reflect.Slice: "a list"}

@@ -8,11 +8,11 @@ package event
 var Absent = map[string][]string{
 	KindJob: {
 		"pipeline.iid", "pipeline.source", "pipeline.created_at", "pipeline.queued_duration", "pipeline.variables", "pipeline.stages",
-		"pipeline.protected_ref", "pipeline.jobs", "merge_request",
+		"pipeline.protected_ref", "pipeline.jobs", "job.delayed", "merge_request",
 	},
 	KindPipeline: {"job"},
 	KindSchedule: {
-		"pipeline.finished_at", "pipeline.duration", "pipeline.queued_duration", "pipeline.variables", "pipeline.stages", "pipeline.jobs", "pipeline.upstream",
-		"job.bridge", "job.runner.tags", "job.environment", "merge_request",
+		"pipeline.name", "pipeline.finished_at", "pipeline.duration", "pipeline.queued_duration", "pipeline.variables", "pipeline.stages", "pipeline.jobs", "pipeline.upstream",
+		"job.bridge", "job.delayed", "job.runner.tags", "job.environment", "merge_request",
 	},
 }

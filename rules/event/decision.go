@@ -274,17 +274,18 @@ func (d Decision) FailureClasses() []string {
 // Outcome is a decision with its result.
 type Outcome struct {
 	Decision
-	Result   string  `json:"outcome"`             // one of the results above
-	Reason   string  `json:"reason,omitzero"`     // the reason for the result, for people to read
-	WaitsFor string  `json:"waits_for,omitzero"`  // of a deferred decision: one of Waits
-	NewJobID int64   `json:"new_job_id,omitzero"` // the job that the action started, if any
-	Freed    int64   `json:"freed,omitzero"`      // bytes that an erase freed
-	Sweep    Sweep   `json:"sweep,omitzero"`      // the run of a schedule rule that erases
-	Retried  Retried `json:"retried,omitzero"`    // of recovered and gave_up: the last retry; zero if there was none
+	Result   string    `json:"outcome"`             // one of the results above
+	Reason   string    `json:"reason,omitzero"`     // the reason for the result, for people to read
+	WaitsFor string    `json:"waits_for,omitzero"`  // of a deferred decision: one of Waits
+	NewJobID int64     `json:"new_job_id,omitzero"` // the job that the action started, if any
+	Freed    int64     `json:"freed,omitzero"`      // bytes that an erase freed
+	Sweep    Sweep     `json:"sweep,omitzero"`      // the run of a schedule rule that erases
+	Retried  Retried   `json:"retried,omitzero"`    // of recovered and gave_up: the last retry; zero if there was none
+	PassRate string    `json:"pass_rate,omitzero"`  // of a retry with MinPassRate: how many such retries passed, for people to read
+	At       time.Time `json:"at,omitzero"`
 	// NewRun is how the run of the NewJobID ended, where no other entry of the journal has it:
 	// it failed, and GitLab, a person or a rule for pipelines ran the job again.
-	NewRun Job       `json:"new_run,omitzero"`
-	At     time.Time `json:"at,omitzero"`
+	NewRun Job `json:"new_run,omitzero"`
 
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }

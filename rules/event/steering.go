@@ -102,6 +102,7 @@ const (
 	ChangeDrop    = "drop"
 	ChangeReload  = "reload"
 	ChangeCatchUp = "catch_up"
+	ChangeSeed    = "seed"
 )
 
 // IsControl reports whether a character steers a terminal, or the direction of what is
@@ -125,7 +126,7 @@ func CheckWords(by, reason string) error {
 type Change struct {
 	At     time.Time `json:"at"`
 	Action string    `json:"action"`          // one of the changes above
-	Target string    `json:"target,omitzero"` // the scope of a pause or a mute, the id of a record or a decision, or what catch-up is to do
+	Target string    `json:"target,omitzero"` // the scope of a pause or a mute, the id of a record or a decision, or what catch-up is to do, or how many tries a backtest added
 	By     string    `json:"by,omitzero"`     // who made it, as they say or as they have logged in
 	From   string    `json:"from,omitzero"`   // the address that the request came from
 	Reason string    `json:"reason,omitzero"`

@@ -3,15 +3,18 @@ package failureclass
 import (
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/internal/ahocorasick"
-	"github.com/pipesteward/pipesteward/rules/joblog"
 )
 
 // scanned is how many bytes of a log one unit of work finds the literals in.
 const scanned = 8
+
+// tail is how many lines at the end of a log are looked at for the last telling one.
+const tail = 500
 
 // Matcher finds the class of a log. It is immutable and safe for concurrent use.
 type Matcher struct {
@@ -44,14 +47,31 @@ func NewMatcher(classes List) *Matcher {
 			m.groups = append(m.groups, group{ending: c.Ending})
 		}
 		g := &m.groups[len(m.groups)-1]
-		for _, re := range c.Log {
-			g.patterns = append(g.patterns, newPattern(re, i))
-		}
+		g.add(c.Log, i)
 	}
 	for i := range m.groups {
-		m.groups[i].findLiterals()
+		g := &m.groups[i]
+		if g.ending {
+			passed, over := readEndings()
+			g.add(passed, m.passed())
+			g.add(over, m.over())
+		}
+		g.findLiterals()
 	}
 	return m
+}
+
+// Numbers beyond those of the classes: a line that says that all went well, a line that says
+// nothing new, and any other line.
+func (m *Matcher) passed() int { return len(m.classes) }
+func (m *Matcher) over() int   { return len(m.classes) + 1 }
+func (m *Matcher) other() int  { return len(m.classes) + 2 }
+
+// add adds the patterns of a class.
+func (g *group) add(patterns []*regexp.Regexp, class int) {
+	for _, re := range patterns {
+		g.patterns = append(g.patterns, newPattern(re, class))
+	}
 }
 
 func newPattern(re *regexp.Regexp, class int) pattern {
@@ -85,13 +105,11 @@ func (m *Matcher) Len() int {
 // have been cleaned.
 func (m *Matcher) Match(log string, charge func(units int) error) (string, error) {
 	for _, g := range m.groups {
-		parts := []string{log}
+		s := search{group: &g, classes: m.classes, log: log, best: m.other(), charge: charge}
 		if g.ending {
-			parts = joblog.Ending(log)
-		}
-		s := search{group: &g, best: len(m.classes), charge: charge}
-		for _, part := range parts {
-			s.part(part)
+			s.lastTelling(m)
+		} else {
+			s.part(log)
 		}
 		if s.err != nil {
 			return "", s.err
@@ -106,9 +124,42 @@ func (m *Matcher) Match(log string, charge func(units int) error) (string, error
 // search is a search for the first class of a group.
 type search struct {
 	*group
-	best   int // the first class that was found to match
-	charge func(units int) error
-	err    error
+	classes List
+	log     string
+	best    int // the first class that was found to match
+	behind  int // how many lines that tell nothing are behind the text
+	charge  func(units int) error
+	err     error
+}
+
+// lastTelling searches the lines from the last one on until one tells why the job failed, or
+// that all went well, or is too far from the end for any class.
+func (s *search) lastTelling(m *Matcher) {
+	if s.err = s.charge(len(s.log)/scanned + 1); s.err != nil {
+		return
+	}
+	within := 0
+	for _, c := range m.classes {
+		within = max(within, c.Within)
+	}
+	lines := reasons(s.log)
+	for n, line := range slices.Backward(lines) {
+		if s.behind > within || len(lines)-n > tail {
+			return
+		}
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		s.best = m.other()
+		s.part(line)
+		switch {
+		case s.err != nil || s.best < m.over():
+			return
+		case s.best == m.other():
+			s.behind++
+		}
+	}
+	s.best = m.other()
 }
 
 // part searches one part of the log.
@@ -148,9 +199,21 @@ func (s *search) part(text string) {
 
 // try matches a text with a pattern.
 func (s *search) try(p *pattern, text string) {
+	if s.ending && !s.mayBe(p.class) {
+		return
+	}
 	if s.err = s.charge(p.units * len(text)); s.err == nil && p.MatchString(text) {
 		s.best = p.class
 	}
+}
+
+// mayBe reports whether a line may be of a class, by where it is and what else the log says.
+func (s *search) mayBe(class int) bool {
+	if class >= len(s.classes) {
+		return true
+	}
+	c := s.classes[class]
+	return s.behind <= c.Within && !slices.ContainsFunc(c.Unless, func(text string) bool { return strings.Contains(s.log, text) })
 }
 
 // lineAt returns where the line begins and ends that has the byte at an index.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,12 +36,23 @@ func drawPattern(t *rapid.T, depth int) string {
 	return one + other
 }
 
+// first returns the name of the first class that has a pattern which matches a text.
+func first(classes failureclass.List, text string) string {
+	i := slices.IndexFunc(classes, func(c failureclass.Class) bool {
+		return slices.ContainsFunc(c.Log, func(re *regexp.Regexp) bool { return re.MatchString(text) })
+	})
+	if i < 0 {
+		return ""
+	}
+	return classes[i].Name
+}
+
 // TestMatch compares a Matcher with the classes' patterns, matched one after the other.
 func TestMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var classes failureclass.List
 		for i := range rapid.IntRange(1, 5).Draw(t, "classes") {
-			c := failureclass.Class{Name: fmt.Sprint("class", i), Ending: rapid.Bool().Draw(t, "ending")}
+			c := failureclass.Class{Name: fmt.Sprint("class", i), Ending: rapid.Bool().Draw(t, "ending"), Within: rapid.IntRange(0, 2).Draw(t, "within")}
 			for range rapid.IntRange(1, 3).Draw(t, "patterns") {
 				mode := rapid.SampledFrom([]string{"", "(?m)", "(?i)", "(?im)"}).Draw(t, "mode")
 				c.Log = append(c.Log, regexp.MustCompile(mode+drawPattern(t, rapid.IntRange(0, 3).Draw(t, "depth"))))
@@ -52,18 +64,24 @@ func TestMatch(t *testing.T) {
 			log.WriteString(rapid.SampledFrom([]string{"a", "b", "A", "K", "k", "s", "é", "É", "ſ", "\u212a", " ", "\n", "\n$ a\n", "ab", "\nRunning after_script\n"}).Draw(t, "piece"))
 		}
 		want := ""
-		for _, c := range classes {
-			parts := []string{log.String()}
-			if c.Ending {
-				parts = joblog.Ending(log.String())
+		for i := 0; i < len(classes) && want == ""; i++ {
+			if !classes[i].Ending {
+				want = first(classes[i:i+1], log.String())
+				continue
 			}
-			for _, re := range c.Log {
-				for _, part := range parts {
-					if want == "" && re.MatchString(part) {
-						want = c.Name
-					}
+			to := i
+			for to < len(classes) && classes[to].Ending {
+				to++
+			}
+			behind := 0
+			for _, line := range slices.Backward(strings.Split(strings.Join(joblog.Ending(log.String()), ""), "\n")) {
+				if strings.TrimSpace(line) != "" && want == "" {
+					reach := slices.DeleteFunc(slices.Clone(classes[i:to]), func(c failureclass.Class) bool { return c.Within < behind })
+					want = first(reach, line)
+					behind++
 				}
 			}
+			i = to - 1
 		}
 		if got, err := failureclass.NewMatcher(classes).Match(log.String(), free); got != want || err != nil {
 			t.Errorf("class %q, %v, want %q", got, err, want)
@@ -85,7 +103,7 @@ func TestMatchCharges(t *testing.T) {
 		t.Errorf("error %v, want that of charge", err)
 	}
 	before := spent
-	if _, err := m.Match(strings.Repeat("npm error code \n", 50_000), count); err != nil || spent-before < len(quiet) {
+	if _, err := m.Match(strings.Repeat("npm error code \n", 50_000), count); err != nil || spent-before < before+500*len("npm error code ") {
 		t.Errorf("%d units for a log of candidates, %v", spent-before, err)
 	}
 }

@@ -58,6 +58,8 @@ type entry struct {
 	Doc     string   `yaml:"doc"`
 	Retry   *bool    `yaml:"retry"` // a retry helps; without it: true
 	Log     []string `yaml:"log"`
+	Within  int      `yaml:"within"` // other lines that may follow
+	Unless  []string `yaml:"unless"` // texts, see Class
 	Matches []string `yaml:"matches"`
 	Others  []string `yaml:"others"`
 }
@@ -65,6 +67,14 @@ type entry struct {
 // lineStart matches the start of a line, and what BuildKit puts before each line: the step and
 // its time, or in the summary of a failed build only that.
 const lineStart = `^(?:(?:#\d+ )?\d+\.\d+ )?`
+
+// atLineStart returns the expression of a pattern for lines, whose ^ is lineStart.
+func atLineStart(pattern string) string {
+	if rest, ok := strings.CutPrefix(pattern, "^"); ok {
+		pattern = lineStart + rest
+	}
+	return "(?m)" + pattern
+}
 
 // readPack reads the file of a pack.
 func readPack(file []byte) ([]Sample, error) {
@@ -74,12 +84,9 @@ func readPack(file []byte) ([]Sample, error) {
 	}
 	all := make([]Sample, len(entries))
 	for i, e := range entries {
-		s := Sample{Class: Class{Name: e.Name, Doc: e.Doc, Ending: true, Hopeless: e.Retry != nil && !*e.Retry}, Matches: e.Matches, Others: e.Others}
+		s := Sample{Class: Class{Name: e.Name, Doc: e.Doc, Ending: true, Within: e.Within, Unless: e.Unless, Hopeless: e.Retry != nil && !*e.Retry}, Matches: e.Matches, Others: e.Others}
 		for _, pattern := range e.Log {
-			if rest, ok := strings.CutPrefix(pattern, "^"); ok {
-				pattern = lineStart + rest
-			}
-			re, err := regexp.Compile("(?m)" + pattern)
+			re, err := regexp.Compile(atLineStart(pattern))
 			if err != nil {
 				return nil, fmt.Errorf("class %s of a pack: %w", e.Name, err)
 			}

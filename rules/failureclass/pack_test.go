@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/joblog"
@@ -63,21 +64,85 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-// TestPassingLogs checks that no class of the pack matches the log of a job that passed.
+// job is a log of a job in testdata.
+type job struct {
+	Name      string `yaml:"name"`
+	Class     string `yaml:"class"`
+	NoiseLast bool   `yaml:"noise_last"` // see passing.yaml
+	Log       string `yaml:"log"`
+}
+
+func jobs(t *testing.T, file string, atLeast int) (list []job) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Load(text, &list, yaml.WithKnownFields()); err != nil || len(list) < atLeast {
+		t.Fatalf("%d logs in %s: %v", len(list), file, err)
+	}
+	return list
+}
+
+const (
+	cleaning  = "Cleaning up project directory and file based variables\n"
+	succeeded = "Job succeeded\n"
+	failed    = "ERROR: Job failed: exit code 1\n"
+)
+
+// TestFailingLogs checks the classes of failed jobs, and that a class is lost if the command
+// goes on to say something else and fails by that.
+func TestFailingLogs(t *testing.T) {
+	_, m := common(t)
+	for _, j := range jobs(t, "failing.yaml", 40) {
+		t.Run(j.Name, func(t *testing.T) {
+			log := j.Log
+			if !strings.Contains(log, "ERROR: Job failed") {
+				log += cleaning + failed
+			}
+			if got, err := m.Match(joblog.Clean(log), free); got != j.Class || err != nil {
+				t.Errorf("the log is of class %q, want %q: %v", got, j.Class, err)
+			}
+			if strings.Contains(j.Log, "ERROR: Job failed") || j.Class == "test-failure" || j.Class == "compile-error" {
+				return
+			}
+			if got, err := m.Match(joblog.Clean(j.Log+"the third try passed\nthe checksums differ\n"+cleaning+failed), free); got != "" || err != nil {
+				t.Errorf("a later failure is of class %q: %v", got, err)
+			}
+		})
+	}
+}
+
+// TestPassingLogs checks that no class of the pack matches the log of a job that passed, even
+// without the runner's word for it: not if the same command had gone on and failed.
 func TestPassingLogs(t *testing.T) {
 	_, m := common(t)
+	all := jobs(t, "passing.yaml", 40)
 	files, err := filepath.Glob("testdata/passing/*.log")
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%d logs, %v", len(files), err)
 	}
 	for _, name := range files {
-		t.Run(filepath.Base(name), func(t *testing.T) {
-			log, err := os.ReadFile(name)
-			if err != nil {
-				t.Fatal(err)
+		log, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, job{Name: filepath.Base(name), Log: strings.TrimSuffix(strings.TrimSuffix(string(log), succeeded), cleaning)})
+	}
+	for _, j := range all {
+		t.Run(j.Name, func(t *testing.T) {
+			ends := map[string]string{
+				"it passed":                    cleaning + succeeded,
+				"it failed by the next lines":  "the checksums differ\n" + cleaning + failed,
+				"Make failed by the next line": "the checksums differ\nmake: *** [Makefile:7: check] Error 1\n" + failed,
 			}
-			if got, err := m.Match(joblog.Clean(string(log)), free); got != "" || err != nil {
-				t.Errorf("the log is of class %q: %v", got, err)
+			if !j.NoiseLast {
+				ends["it failed and said nothing"] = cleaning + failed
+			}
+			for what, end := range ends {
+				if got, err := m.Match(joblog.Clean(j.Log+end), free); got != "" || err != nil {
+					t.Errorf("%s: the log is of class %q: %v", what, got, err)
+				}
 			}
 		})
 	}

@@ -36,8 +36,7 @@ type Check struct {
 // Checks lists all checks.
 var Checks = []Check{
 	constantCondition, renamedReason, costlyFirst, unsentStatus, noEffect, idleWait, eraseAge,
-	absentField, singleAttempt, manyAttempts, unlimitedRetry, hopelessClass, impossibleOutcome, neverDue, shadowedRule, idleStop, attemptsOverLimit, learningOff, globOrRegexp, unrenderedText,
-	unknownCheck,
+	absentField, singleAttempt, manyAttempts, unlimitedRetry, hopelessClass, impossibleOutcome, neverDue, shadowedRule, idleStop, attemptsOverLimit, learningOff, globOrRegexp, unrenderedText, unknownCheck,
 }
 
 // Find returns the check with an id. The error for an unknown id lists the

@@ -85,6 +85,7 @@ var Families = []Family{
 	{Tally, "refs:<subject>", "actions/notify", "30d", "branches, tags and merge requests that a message of notices together is of"},
 	{Tally, "retries:pipeline:<instance>:<pipeline>", "actions/budget", "7d", "retries in a pipeline"},
 	{Tally, "short:<budget>", "actions/budget", "7d", "decisions that wait for a budget"},
+	{Tally, "storms", "actions/breaker", "8d", "classes that have a last storm, one for each day on which it changed"},
 	{Tally, "waiting:<class>:<start>", "actions/breaker", "7d", "decisions that wait for the end of a storm"},
 
 	{Value, "answer:<decision>", "actions/confirm", "30d", "the answer to that question"},
@@ -103,10 +104,10 @@ var Families = []Family{
 	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
+	{Value, "counted:<instance>:<job>", "actions/ledger", "30d", "set once a retried run is counted"},
 	{Value, "failed-run:<instance>:<pipeline>:<name>", "actions/ledger", "7d", "the last failed run of a job, by a hash of its name"},
 	{Value, "tries:class:<class>", "actions/ledger", "30d", "how many retries after failures of a class passed, by rule"},
 	{Value, "tries:project:<instance>:<project>:<part>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job; in 16 parts, by a hash of class and job"},
-	{Value, "tried:<instance>:<job>", "actions/ledger", "8d", "a retried run is counted"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
@@ -253,6 +254,9 @@ func Requested(instance, action, kind string, id int64) string {
 
 // Storm is the key of the last storm of a class, and of the claim on it.
 func Storm(class string) string { return "storm:" + class }
+
+// Storms is the key of the classes that have a last storm.
+const Storms = "storms"
 
 // StormRecord is the id of the record of one storm.
 func StormRecord(class string, start time.Time) string { return "storm:" + oneStorm(class, start) }

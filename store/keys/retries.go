@@ -31,8 +31,8 @@ func ProjectTries(instance string, project int64, part int) string {
 	return fmt.Sprintf("tries:project:%s:%d:%d", instance, project, part)
 }
 
-// Tried is the key that is set once the retried run of a job is counted.
-func Tried(instance string, job int64) string { return fmt.Sprintf("tried:%s:%d", instance, job) }
+// Counted is the key that is set once a try is counted.
+func Counted(instance string, job int64) string { return fmt.Sprintf("counted:%s:%d", instance, job) }
 
 // Retried is the key of the retry that made a job.
 func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }

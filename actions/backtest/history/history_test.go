@@ -306,6 +306,47 @@ func TestPartsOfFiles(t *testing.T) {
 	}
 }
 
+// TestPassingLogs: they are kept apart from those of jobs that failed, and found again by the
+// page of a job in the same GitLab.
+func TestPassingLogs(t *testing.T) {
+	r := newReading(t, 10)
+	r.gitlab.logs = map[int64]string{3: "$ make\nfine\n", 4: "$ make\nbroken\n"}
+	for range 2 {
+		if text, err := r.reader.PassingLog(t.Context(), 7, 3); text == "" || err != nil {
+			t.Errorf("the log is %q, %v", text, err)
+		}
+		if _, err := r.reader.PassingLog(t.Context(), 7, 5); err != nil { // it has no log
+			t.Error(err)
+		}
+		if _, err := r.reader.Log(t.Context(), 7, 4); err != nil {
+			t.Error(err)
+		}
+	}
+	if r.gitlab.logged != 3 {
+		t.Errorf("%d logs are read, want 3", r.gitlab.logged)
+	}
+	for url, want := range map[string]int{
+		"https://gitlab.example.com:8443/gitlab/platform/shop/-/jobs/9": 1,
+		"https://gitlab.example.com/platform/shop/-/jobs/9":             0,
+		"https://gitlab.example.com:8443/gitlab2/shop/-/jobs/9":         0,
+	} {
+		var found []string
+		err := history.Passing{Dir: r.reader.Dir, URL: url}.Each(func(_, log string) error {
+			found = append(found, log)
+			return nil
+		})
+		if err != nil || len(found) != want || want == 1 && !strings.Contains(found[0], "fine") {
+			t.Errorf("of %s the logs are %q, %v, want %d", url, found, err, want)
+		}
+	}
+	if err := os.WriteFile(r.files("passing-3*")[0], []byte("{}\nx"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (history.Passing{Dir: r.reader.Dir, URL: "https://gitlab.example.com:8443/gitlab/x"}).Each(func(string, string) error { return errors.New("a damaged one is read") }); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLogs are read once, stored without secrets, and for their owner alone.
 func TestLogs(t *testing.T) {
 	r := newReading(t, 10)

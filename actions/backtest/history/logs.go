@@ -9,20 +9,37 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
 
-// Log returns the end of a job's log, cleaned and with secrets masked as in excerpts; "" if
-// the job has none any more. It may be called by several goroutines.
+// The names of the files of logs begin with these: of jobs that failed, and of those that
+// passed.
+const (
+	logPrefix     = "log-"
+	passingPrefix = "passing-"
+)
+
+// Log returns the end of the log of a job that failed, cleaned and with secrets masked as in
+// excerpts; "" if the job has none any more. It may be called by several goroutines.
 func (r Reader) Log(ctx context.Context, project, job int64) (string, error) {
+	return r.log(ctx, logPrefix, project, job)
+}
+
+// PassingLog is Log for a job that passed. Passing finds it again.
+func (r Reader) PassingLog(ctx context.Context, project, job int64) (string, error) {
+	return r.log(ctx, passingPrefix, project, job)
+}
+
+func (r Reader) log(ctx context.Context, prefix string, project, job int64) (string, error) {
 	dir, err := r.dirOf(project)
 	if err != nil {
 		return "", err
 	}
-	name := filepath.Join(dir, fmt.Sprintf("log-%d%s", job, suffix))
+	name := filepath.Join(dir, fmt.Sprintf("%s%d%s", prefix, job, suffix))
 	text, found, err := r.readLog(name, project, job)
 	if found || err != nil {
 		return text, err
@@ -44,6 +61,39 @@ func (r Reader) Log(ctx context.Context, project, job int64) (string, error) {
 		return "", err
 	}
 	return text, writeFile(name, append(append(first, '\n'), text...))
+}
+
+// Passing are the logs of jobs that passed which a cache has. Each is the end of a log.
+type Passing struct {
+	Dir string // the directory of the cache
+	URL string // of a page of GitLab: only the logs of jobs there count
+}
+
+// Each calls visit with the file and the text of each log, until visit returns an error, which
+// it returns. Files that can't be used are left out.
+func (p Passing) Each(visit func(name, log string) error) error {
+	names, err := filepath.Glob(filepath.Join(p.Dir, "*", "*", passingPrefix+"*"+suffix))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		body, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another process has removed it
+		}
+		if err != nil {
+			return fmt.Errorf("the cache can't be read: %w", err)
+		}
+		first, text, _ := bytes.Cut(body, []byte("\n"))
+		var h header
+		if json.Unmarshal(first, &h) != nil || h.Bytes != len(text) || h.usable(h.Instance, h.Project) != nil || !strings.HasPrefix(p.URL, h.Instance+"/") || len(text) == 0 {
+			continue
+		}
+		if err := visit(name, string(text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readLog reads the file of a log, if there is one that can be used.

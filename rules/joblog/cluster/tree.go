@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,6 +46,13 @@ func Words(line string) []string {
 		words = words[:last]
 	}
 	return words[:min(len(words), maxWords)]
+}
+
+// ID returns the id of a group whose first line has the words: the same for lines that differ
+// in masked parts only.
+func ID(words []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(words, " ")))
+	return hex.EncodeToString(sum[:4])
 }
 
 // Add adds a line by its Words to the group that it belongs to, and returns that. It returns
