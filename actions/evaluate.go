@@ -169,7 +169,7 @@ type evaluation struct {
 func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 	for _, step := range []func(context.Context, *evaluation) error{
 		r.countFailures,  // for the circuit breakers, which open now; loads the retry that made the job
-		r.addRetriedJobs, // of a rule for pipelines, for the events of those jobs
+		r.addRetriedJobs, // for the records that follow retries of those jobs
 		r.loadFailures,   // of the decisions, if a person requested another try
 		r.addDecisions,   // those that were not made before, each due after its delay
 		r.reportErrors,   // of rules; a transient one repeats the evaluation
@@ -186,9 +186,9 @@ func (r *Runner) afterEvaluation(ctx context.Context, ev *evaluation) error {
 	return nil
 }
 
-// addRetriedJobs adds which jobs a rule for pipelines retries.
+// addRetriedJobs adds which jobs the decisions retry, and that a retried job's end was seen.
 func (r *Runner) addRetriedJobs(_ context.Context, ev *evaluation) error {
-	ev.changes.Values = append(ev.changes.Values, follow.Decided(ev.decisions)...)
+	ev.changes.Values = append(ev.changes.Values, follow.Evaluated(ev.event, ev.decisions, ev.retry)...)
 	return nil
 }
 

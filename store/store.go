@@ -66,7 +66,7 @@
 //	delivery  * Put the event                    answered 202 after it
 //	event     * DoneWith                         next are the try, and the outcome recovered or gave_up
 //	try       * DoneWith                         the statistics of the project and of the class, expected as
-//	                                             they were read
+//	                                             they were read; that the run is counted
 //	outcome   * Amend, * DoneWith                the outcome in the journal
 //
 // Between the delivery and the request, 12 round trips to Redis follow each other: these

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -29,6 +31,9 @@ const (
 	checkEvery = time.Minute
 	// maxRetryTime is how long it is checked.
 	maxRetryTime = 24 * time.Hour
+	// maxEventTime is how long after the end of a job its event may come: that of a hook comes
+	// in seconds, one that catch-up finds with its next rounds, and some never.
+	maxEventTime = time.Hour
 	// remembered is how long the store keeps retries: longer than a pipeline is worked
 	// on.
 	remembered = 7 * 24 * time.Hour
@@ -39,12 +44,26 @@ type Guard interface {
 	Get(ctx context.Context, key string) ([]byte, error)
 }
 
+// Queue says what is in the queue.
+type Queue interface {
+	Queued(ctx context.Context, ids ...string) (bool, error)
+}
+
+// Journal changes its entries.
+type Journal interface {
+	// Change calls write with the entry of an outcome, changed, and with none if the entry has
+	// expired. Changes to the same entry are made in turn; owner identifies one.
+	Change(ctx context.Context, owner, outcome string, change func(*event.Outcome), write func([]store.Entry) error) error
+}
+
 // Retries follows retries. All fields but NativeRetry are required.
 type Retries struct {
-	Guard  Guard
-	GitLab *gitlab.Client
-	Rules  func() *rules.Rules // those in force
-	Now    func() time.Time
+	Guard   Guard
+	Queue   Queue
+	Journal Journal
+	GitLab  *gitlab.Client
+	Rules   func() *rules.Rules // those in force
+	Now     func() time.Time
 	// NativeRetry is how long GitLab is given to retry a job by itself.
 	NativeRetry time.Duration
 	// MayWait reports whether a record that has waited since a time for the error to end
@@ -56,6 +75,9 @@ type Retries struct {
 type Record struct {
 	event.Outcome      // of the retry, if the job is not retried again
 	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
+	// Unheard is set where the job's end was not seen by its event, but by the retry itself:
+	// what the rules decide then is known only when the event was evaluated.
+	Unheard bool `json:"unheard,omitzero"`
 }
 
 // Retried returns the changes to make with the end of the decision of which o is the
@@ -74,7 +96,7 @@ func (r Retries) Retried(o event.Outcome, run event.Job) (c store.Changes, err e
 	}
 	c.Values = []store.Value{{Key: keys.Retried(o.Meta.Instance, o.NewJobID), Value: value, TTL: remembered}}
 	if e, ended := End(o, run); ended {
-		c.Next, err = r.Result(e, nil, &o)
+		c.Next, err = r.result(e, &o, true)
 	}
 	return c, err
 }
@@ -86,7 +108,11 @@ func End(o event.Outcome, run event.Job) (e event.Event, ended bool) {
 		return event.Event{}, false
 	}
 	e = o.Event
-	e.Job.ID, e.Job.Status, e.Job.FailureReason, e.Job.Attempt = run.ID, run.Status, run.FailureReason, o.Job.Attempt+1
+	e.Job.ID, e.Job.URL, e.Job.Attempt = run.ID, run.URL, o.Job.Attempt+1
+	e.Job.Status, e.Job.FailureReason, e.Job.FailureClass = run.Status, run.FailureReason, run.FailureClass
+	if run.Runner.ID != e.Job.Runner.ID { // else its tags are known, which the API does not show
+		e.Job.Runner = run.Runner
+	}
 	e.Job.CreatedAt, e.Job.StartedAt, e.Job.FinishedAt, e.Job.Duration, e.Job.QueuedDuration = run.CreatedAt, run.StartedAt, run.FinishedAt, run.Duration, run.QueuedDuration
 	return e, true
 }
@@ -113,20 +139,25 @@ func (r Retries) Load(ctx context.Context, e event.Event) (*event.Outcome, error
 // it, that one's outcome is the result; whether GitLab or a rule for pipelines retries it
 // is checked later, by Handle.
 func (r Retries) Result(e event.Event, decisions []event.Decision, before *event.Outcome) ([]store.Record, error) {
-	if before == nil {
+	if before == nil || e.Job.Status == "failed" && slices.ContainsFunc(decisions, func(d event.Decision) bool { return retries(d, e.Job.ID) }) {
 		return nil, nil
 	}
+	return r.result(e, before, false)
+}
+
+// retries reports whether a decision runs a failed job again.
+func retries(d event.Decision, job int64) bool {
+	return slices.ContainsFunc(d.Retries(), func(j event.Job) bool { return j.ID == job })
+}
+
+// result returns the records of the result of a retry that no decision known by now follows.
+func (r Retries) result(e event.Event, before *event.Outcome, unheard bool) ([]store.Record, error) {
 	o := event.Outcome{Decision: before.Decision, NewJobID: e.Job.ID, At: r.Now().UTC()}
 	o.Event, o.Retried = e, event.RetriedRun(before.Job, e.Job)
 	switch e.Job.Status {
 	case "success":
 		o.Result, o.Reason = event.ResultRecovered, fmt.Sprintf("attempt %d passed, after %s", e.Job.Attempt, before.Job.FailureReason)
 	case "failed":
-		for _, d := range decisions {
-			if d.Job.ID == e.Job.ID && (d.Action.Verb == event.VerbRetry || d.Action.Verb == event.VerbRetryPipeline) {
-				return nil, nil
-			}
-		}
 		o.Result, o.Reason = event.ResultGaveUp, fmt.Sprintf("attempt %d failed again with %s, and no rule retries it", e.Job.Attempt, e.Job.FailureReason)
 		if e.Job.FailureReason != before.Job.FailureReason {
 			o.Reason = fmt.Sprintf("attempt %d failed for another reason: %s, before it was %s; no rule retries that", e.Job.Attempt, e.Job.FailureReason, before.Job.FailureReason)
@@ -134,18 +165,22 @@ func (r Retries) Result(e event.Event, decisions []event.Decision, before *event
 	}
 	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
 	if o.Result == event.ResultGaveUp {
-		body, err := json.Marshal(Record{Outcome: o})
+		body, err := json.Marshal(Record{Outcome: o, Unheard: unheard})
 		return []store.Record{{ID: keys.Follow(o.ID), Kind: RecordKind, After: max(r.NativeRetry, minDelay), Body: body}}, err
 	}
 	record, err := notify.OutcomeRecord(o)
 	return []store.Record{record}, err
 }
 
-// Decided returns the values which say that a rule for pipelines retries jobs: the events
-// of the jobs themselves make no such decision.
-func Decided(decisions []event.Decision) (values []store.Value) {
+// Evaluated returns the values which say that the end of a retried job was evaluated, and
+// which jobs the decisions on an event run again: whoever learns later that a job has failed
+// knows by them whether a rule wants it retried.
+func Evaluated(e event.Event, decisions []event.Decision, before *event.Outcome) (values []store.Value) {
+	if e.Meta.Kind == event.KindJob && e.Job.Status == "failed" && (before != nil || e.Job.Attempt > 1) {
+		values = append(values, store.Value{Key: keys.EndEvaluated(e.Meta.Instance, e.Job.ID), TTL: remembered})
+	}
 	for _, d := range decisions {
-		if d.Meta.Kind != event.KindPipeline || d.DryRun {
+		if d.Meta.Kind == event.KindPipeline && d.DryRun {
 			continue
 		}
 		for _, job := range d.Retries() {
@@ -156,9 +191,14 @@ func Decided(decisions []event.Decision) (values []store.Value) {
 }
 
 // Handle queues the outcome of a retry whose job failed again, unless GitLab retries
-// that by itself, at once, or a rule for pipelines does, when the pipeline has ended.
+// that by itself, at once, or a rule does, by the job's own event or when the pipeline has
+// ended. Then no outcome of its own has how that run ended, and the retry's gets it.
 func (r Retries) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	decided, err := r.Guard.Get(ctx, keys.Decided(rec.Meta.Instance, rec.Job.ID))
+	if err != nil {
+		return err
+	}
+	unheard, err := r.unheard(ctx, rec)
 	if err != nil {
 		return err
 	}
@@ -169,7 +209,9 @@ func (r Retries) Handle(ctx context.Context, l *worker.Lease, rec Record) error 
 	case r.MayWait(err, rec.At):
 		return err
 	case err == nil && (again || decided != nil):
-		return l.Done(ctx)
+		return r.keepEnd(ctx, l, rec)
+	case err == nil && unheard:
+		return l.Defer(ctx, checkEvery)
 	case err == nil && r.Rules().RetryPipelines() && !rec.Ended && r.Now().Sub(rec.At) < maxRetryTime:
 		rec.Ended = ended
 		return errors.Join(l.Keep(rec), l.Defer(ctx, checkEvery))
@@ -179,6 +221,32 @@ func (r Retries) Handle(ctx context.Context, l *worker.Lease, rec Record) error 
 		return err
 	}
 	return l.Done(ctx, record)
+}
+
+// unheard reports whether the event of the job's end may still come.
+func (r Retries) unheard(ctx context.Context, rec Record) (bool, error) {
+	if !rec.Unheard || r.Now().Sub(rec.At) >= maxEventTime {
+		return false, nil
+	}
+	evaluated, err := r.Guard.Get(ctx, keys.EndEvaluated(rec.Meta.Instance, rec.Job.ID))
+	return evaluated == nil, err
+}
+
+// keepEnd ends the lease, and adds to the retry's outcome in the journal how the run ended
+// that it started. It waits until that outcome is written.
+func (r Retries) keepEnd(ctx context.Context, l *worker.Lease, rec Record) error {
+	retry := strings.TrimSuffix(rec.ID, ":"+rec.Result)
+	queued, err := r.Queue.Queued(ctx, keys.Outcome(retry))
+	switch {
+	case err != nil:
+		return err
+	case queued:
+		return l.Defer(ctx, checkEvery)
+	}
+	ended := func(o *event.Outcome) { o.NewRun = rec.Job }
+	return r.Journal.Change(ctx, l.ID(), retry, ended, func(amend []store.Entry) error {
+		return l.DoneWith(ctx, store.Changes{Amend: amend})
+	})
 }
 
 // retriedAgain reports whether the job has a newer run, and whether its pipeline has

@@ -10,7 +10,9 @@ import (
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // What becomes of a retried job is an outcome of its own.
@@ -144,4 +146,127 @@ rules:
 		h.WorkOff()
 	}
 	h.WantResults(event.ResultDone, event.ResultDone, event.ResultGaveUp)
+}
+
+// killedAfterRetry returns a scene in which a job has failed, and the program died right after
+// its request to retry it. The new run has failed meanwhile.
+func killedAfterRetry(t *testing.T) (h *actionstest.Harness, again gitlabtest.Job) {
+	t.Helper()
+	for steps := 1; ; steps++ {
+		h = actionstest.New(t, actionstest.RetryRules)
+		job := h.FailedJob(actionstest.Stuck)
+		h.Deliver(h.GitLab.JobHookBody(job.ID))
+		h.Start(actionstest.NewFuse(steps))
+		h.PassTime()
+		if h.GitLab.Count("POST", "/retry") == 0 {
+			continue
+		}
+		again = h.GitLab.Latest(job.PipelineID, "rspec")
+		h.GitLab.Run(again.ID)
+		h.Clock.Advance(90 * time.Second)
+		h.GitLab.Finish(again.ID, "failed", "runner_system_failure")
+		return h, again
+	}
+}
+
+// A run that failed while the program was down is retried by its rule, which nobody is told
+// that it does not, whether its event comes before that of the retry is found, or later. If
+// none comes, the outcome is that of the new run.
+func TestRunFailsWhileKilled(t *testing.T) {
+	t.Parallel()
+	for _, late := range []time.Duration{0, 2 * time.Minute, 40 * time.Minute} {
+		t.Run(late.String(), func(t *testing.T) {
+			t.Parallel()
+			h, again := killedAfterRetry(t)
+			if late == 0 {
+				h.Deliver(h.GitLab.JobHookBody(again.ID))
+			}
+			h.Start(actionstest.NewFuse(-1))
+			h.Pass(late, 30*time.Second)
+			if late > 0 {
+				h.Deliver(h.GitLab.JobHookBody(again.ID))
+			}
+			h.WorkOff()
+			h.WantResults(event.ResultDone, event.ResultDone)
+			last := h.GitLab.Latest(again.PipelineID, "rspec")
+			h.GitLab.Run(last.ID)
+			h.GitLab.Finish(last.ID, "success", "")
+			h.Deliver(h.GitLab.JobHookBody(last.ID))
+			h.WorkOff()
+			h.WantResults(event.ResultDone, event.ResultDone, event.ResultRecovered)
+		})
+	}
+	t.Run("no event", func(t *testing.T) {
+		t.Parallel()
+		h, again := killedAfterRetry(t)
+		h.Start(actionstest.NewFuse(-1))
+		h.WorkOff()
+		h.WantResults(event.ResultDone, event.ResultGaveUp)
+		job := h.Outcomes()[1].Job
+		if job.ID != again.ID || !strings.HasSuffix(job.URL, fmt.Sprintf("/jobs/%d", again.ID)) || job.FailureClass != "runner" || job.Duration != 90 {
+			t.Errorf("the outcome is of %+v, want job %d", job, again.ID)
+		}
+	})
+}
+
+// The same wherever it is killed.
+func TestRunFailsKilledTwice(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
+	t.Parallel()
+	actionstest.KilledTwice(t, func(h *actionstest.Harness) {
+		job := h.FailedJob(actionstest.Stuck)
+		h.Deliver(h.GitLab.JobHookBody(job.ID))
+		seen := map[int64]bool{job.ID: true}
+		h.Meanwhile = func() {
+			again := h.GitLab.Latest(job.PipelineID, "rspec")
+			if seen[again.ID] {
+				return
+			}
+			seen[again.ID] = true
+			status, reason := "failed", actionstest.Stuck
+			if len(seen) == 3 {
+				status, reason = "success", ""
+			}
+			h.GitLab.Run(again.ID)
+			h.GitLab.Finish(again.ID, status, reason)
+			h.Deliver(h.GitLab.JobHookBody(again.ID))
+		}
+	}, actionstest.RetryRules, func(h *actionstest.Harness, when string) {
+		var got []string
+		for _, o := range h.Outcomes() {
+			got = append(got, o.Result)
+		}
+		if want := []string{event.ResultDone, event.ResultDone, event.ResultRecovered}; fmt.Sprint(got) != fmt.Sprint(want) {
+			h.Errorf("%s: outcomes %v, want %v", when, got, want)
+		}
+	})
+}
+
+// How a run of ours ended that others ran again at once is with the outcome of its retry:
+// nothing else says it.
+func TestEndOfARunThatOthersRetry(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, actionstest.RetryRules)
+	job := h.FailedJob(actionstest.Stuck)
+	h.Deliver(h.GitLab.JobHookBody(job.ID))
+	h.WorkOff()
+	again := h.GitLab.Latest(job.PipelineID, "rspec")
+	h.GitLab.Run(again.ID)
+	h.Clock.Advance(90 * time.Second)
+	h.GitLab.Finish(again.ID, "failed", "script_failure") // which no rule wants
+	h.Deliver(h.GitLab.JobHookBody(again.ID))
+	h.Work()
+	h.MustRetry(again.ID)
+	h.WorkOff()
+	o := h.Only()
+	if o.Result != event.ResultDone || o.NewRun.ID != again.ID || o.NewRun.Status != "failed" || o.NewRun.Duration != 90 {
+		t.Errorf("%s: the new run is %+v, want job %d", o.Result, o.NewRun, again.ID)
+	}
+	r, err := report.Reader{Journal: h.DB, Now: h.Now, Prices: h.Rules.Load().Prices, MaxEntries: report.DefaultMaxEntries}.Report(t.Context(), report.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Total.Retries; got.Started != 1 || got.Failed != 1 || got.Open != 0 || got.FailedAgain.Seconds != 90 {
+		t.Errorf("the report has %+v, want 90 s of a failed run", got)
+	}
 }

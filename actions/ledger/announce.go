@@ -22,14 +22,15 @@ type Turn struct {
 	event.Event
 	Rule   string    `json:"rule"`
 	Class  string    `json:"class"`
-	Low    bool      `json:"low"` // not worth it
+	Shared bool      `json:"shared,omitzero"` // of all jobs that are counted together, not of the event's alone
+	Low    bool      `json:"low"`             // not worth it
 	Recent string    `json:"recent"`
 	At     time.Time `json:"at"`
 }
 
-// turned returns the record that announces that the leaf of the try's job has turned.
+// turned returns the record that announces that the leaf which counts the try has turned.
 func (t Try) turned(now leaf) ([]store.Record, error) {
-	body, err := json.Marshal(Turn{Event: t.Event, Rule: now.Rule, Class: now.Class, Low: now.Low, Recent: now.Recent, At: now.At})
+	body, err := json.Marshal(Turn{Event: t.Event, Rule: now.Rule, Class: now.Class, Shared: now.Job == "", Low: now.Low, Recent: now.Recent, At: now.At})
 	return []store.Record{{ID: keys.PassRateTurn(t.Meta.Instance, t.Job.ID), Kind: TurnKind, Body: body}}, err
 }
 
@@ -38,6 +39,10 @@ func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) er
 	block, message := "pass_rate_back", "retries of a job are made again: enough of them pass"
 	if t.Low {
 		block, message = "pass_rate_low", "retries of a job are skipped from now on, but for one in 20: too few of them pass"
+	}
+	job := mrkdwn.Link(t.Job.URL, t.Job.Name)
+	if t.Shared {
+		job = ""
 	}
 	passed := strings.Count(t.Recent, string(resultPassed))
 	about := append(event.LogAttrs(t.Event), "rule", t.Rule, "class", t.Class)
@@ -52,7 +57,7 @@ func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) er
 		text, err := mrkdwn.Style.In(notice.Language).Say(block, struct {
 			Rule, Class, Job, Project string
 			Tries, Passed             int
-		}{mrkdwn.Code(t.Rule), mrkdwn.Code(t.Class), mrkdwn.Link(t.Job.URL, t.Job.Name), mrkdwn.Escape(t.Project.Path), len(t.Recent), passed})
+		}{mrkdwn.Code(t.Rule), mrkdwn.Code(t.Class), job, mrkdwn.Escape(t.Project.Path), len(t.Recent), passed})
 		if err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ type estimate struct {
 	recent string
 }
 
-// estimate returns what is known at a time of the retries of a label.
+// estimate returns what is known at a time of the retries that the leaf of a label counts.
 func (s statistics) estimate(of label, now time.Time) estimate {
 	est := estimate{own: s.project.of(of, now)}
 	if leaf := s.project.find(of); leaf != nil {

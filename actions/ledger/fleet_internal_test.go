@@ -82,12 +82,15 @@ func simulateFleet(seed uint64, rate float64) (all, last outcomes) {
 }
 
 // After two weeks, nearly all retries of a fleet pass, and they have wasted less than half of
-// what they would have without `min_pass_rate`: over 20 fleets.
+// what they would have without `min_pass_rate`: over 20 fleets. On the last day of one fleet,
+// some 240 retries pass and 18 fail: 10 of these are probes, 3 are of pairs that mostly pass,
+// and the others of pairs that have changed, or that a probe which happened to pass has brought
+// back. By chance, in one fleet of ten so many fail that under 90 % pass.
 func TestFleet(t *testing.T) {
 	await.Long(t, "it simulates weeks of retries")
 	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
-	var passed, failed int
+	var passed, failed, below int
 	for seed := range uint64(20) {
 		all, last := simulateFleet(seed, 0.2)
 		fixed, _ := simulateFleet(seed, 0)
@@ -95,12 +98,18 @@ func TestFleet(t *testing.T) {
 			t.Errorf("seed %d: %.0f minutes are wasted, want at most half of %.0f", seed, all.wasted, fixed.wasted)
 		}
 		passed, failed = passed+last.passed, failed+last.failed
+		if share(last.passed, last.failed) < 90 {
+			below++
+		}
 		t.Logf("seed %d: %.1f %% of the retries pass in the end; %.0f minutes are wasted instead of %.0f", seed, share(last.passed, last.failed), all.wasted, fixed.wasted)
 	}
 	if share(passed, failed) < 90 {
 		t.Errorf("%.1f %% of the retries pass in the end, want 90 %%", share(passed, failed))
 	}
-	t.Logf("all: %.1f %% pass in the end", share(passed, failed))
+	if below > 4 {
+		t.Errorf("in %d of 20 fleets under 90 %% of the retries pass in the end, want 4 at most", below)
+	}
+	t.Logf("all: %.1f %% pass in the end, and under 90 %% in %d of 20 fleets", share(passed, failed), below)
 }
 
 // share returns the percentage of those that passed.

@@ -28,23 +28,27 @@ func (l *Ledger) Judge(ctx context.Context, d event.Decision) (Verdict, error) {
 		return Verdict{}, nil
 	}
 	of := label{d.Rule, classOf(d.Job.FailureClass), d.Job.Name}
-	s, err := l.load(ctx, d.Event, of.Class)
+	s, err := l.load(ctx, d.Event, of)
 	if err != nil {
 		return Verdict{}, err
 	}
 	return s.judge(of, d.Key, rate, l.Now()), nil
 }
 
-// judge returns whether a retry is worth it: the decision of a key, of a label, at a time. It
-// is as long as people were not told otherwise.
+// judge returns whether a retry is worth it: the decision of a key, of a label, at a time, by
+// the leaf that counts its tries. It is as long as people were not told otherwise.
 func (s statistics) judge(of label, key string, rate float64, now time.Time) Verdict {
-	known := s.project.find(of)
+	known := s.project.find(s.project.place(of, now))
 	if known == nil || known.Recent == "" {
 		return Verdict{}
 	}
-	est := s.estimate(of, now)
+	est, tries := s.estimate(known.label, now), ""
+	if known.Job == "" {
+		tries = "counted together with other jobs, "
+	}
+	tries += tally(est.recent)
 	v := Verdict{Figures: fmt.Sprintf(
-		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tally(est.recent), event.Percent(rate), percent(est.atLeast(rate)))}
+		"%s: that %s or more pass (`min_pass_rate`) has a probability of %s", tries, event.Percent(rate), percent(est.atLeast(rate)))}
 	if known.Low && est.low(rate, true) {
 		v.Low, v.Probe = true, probes(key)
 	}
@@ -52,7 +56,8 @@ func (s statistics) judge(of label, key string, rate float64, now time.Time) Ver
 }
 
 // learn adds a try of a label that ended at a time, whose rule wants a rate of them to pass
-// (0: any). It returns the label's leaf and, of a rule, whether its retries have turned.
+// (0: any). It returns the leaf that counts it and, of a rule, whether its retries have
+// turned.
 func (s *statistics) learn(of label, passed bool, rate float64, at, now time.Time) (own leaf, turned bool) {
 	one := counts{Failed: 1, At: at}
 	if passed {
@@ -62,7 +67,7 @@ func (s *statistics) learn(of label, passed bool, rate float64, at, now time.Tim
 	l := s.project.add(of, one, now, memory(rate))
 	s.class.add(label{Rule: of.Rule, Class: of.Class}, one, now, 0)
 	if of.Rule != "" {
-		low := s.estimate(of, now).low(rate, l.Low)
+		low := s.estimate(l.label, now).low(rate, l.Low)
 		turned, l.Low = low != l.Low, low
 	}
 	return *l, turned

@@ -1,9 +1,11 @@
 package ledger
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"slices"
 	"strings"
@@ -13,9 +15,15 @@ import (
 const (
 	// halfLife is the time in which counts lose half their weight.
 	halfLife = 14 * 24 * time.Hour
-	// maxLeaves bounds the leaves of a value, and maxValue its length in bytes.
+	// parts is how many values of the store the leaves of a project are in. maxLeaves bounds
+	// the leaves of jobs in a value, maxShared those of all other jobs, or of all jobs, and
+	// maxValue its length in bytes.
+	parts     = 16
 	maxLeaves = 200
+	maxShared = 200
 	maxValue  = 1 << 20
+	// faded is the weight up to which a job's leaf makes room for that of another job.
+	faded = 0.5
 	// maxRecent is how many results a leaf has for people to read.
 	maxRecent = 20
 	// maxCount bounds the counts of tries that can be true.
@@ -37,6 +45,17 @@ type label struct {
 	Class string `json:"class"`
 	Job   string `json:"job,omitzero"`
 }
+
+// part returns in which part of its project's statistics the leaf of the label is: in the
+// same one as those of other rules and of others, of the same job and class.
+func (of label) part() int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(of.Class + "\x00" + of.Job)) // never fails
+	return int(h.Sum32() % parts)
+}
+
+// shared returns the label of all other jobs.
+func (of label) shared() label { return label{Rule: of.Rule, Class: of.Class} }
 
 // counts are numbers of tries, which have lost weight until At.
 type counts struct {
@@ -108,7 +127,7 @@ func decode(body []byte, now time.Time) (all leaves, err error) {
 	if err := json.Unmarshal(body, &all); err != nil {
 		return nil, err
 	}
-	if len(all) > maxLeaves {
+	if jobs := all.jobs(); jobs > maxLeaves || len(all)-jobs > maxShared {
 		return nil, errLong
 	}
 	for _, leaf := range all {
@@ -149,14 +168,53 @@ func (all leaves) sum(class string, now time.Time) counts {
 	return total
 }
 
-// add adds a try, as it counts now, to the leaf of a label and returns that leaf, which then has
-// a weight of most at most; 0: any.
-func (all *leaves) add(to label, try counts, now time.Time, most float64) *leaf {
-	if all.find(to) == nil {
-		*all = append(*all, leaf{label: to, counts: counts{At: now}})
-		all.fold(to, now)
+// jobs returns how many leaves are of one job.
+func (all leaves) jobs() (n int) {
+	for _, leaf := range all {
+		if leaf.Job != "" {
+			n++
+		}
 	}
-	l := all.find(to)
+	return n
+}
+
+// place returns the label of the leaf that counts the tries of a label: its own, or, where
+// there is none and no room for it, that of all other jobs.
+func (all leaves) place(of label, now time.Time) label {
+	if all.find(of) != nil || all.jobs() < maxLeaves || all.dispensable(of, now) >= 0 {
+		return of
+	}
+	return of.shared()
+}
+
+// dispensable returns the index of the leaf that makes room for a new one of a label, -1 if
+// none does. The leaves of others do for that of a rule, and any do that have faded, or as
+// much time without a try as the store keeps values: those of others first, then the
+// lightest, then the oldest.
+func (all leaves) dispensable(of label, now time.Time) int {
+	found := -1
+	for i, leaf := range all {
+		goes := leaf.Rule == "" && of.Rule != "" || leaf.at(now).weight() <= faded || now.Sub(leaf.At) >= remembered
+		if leaf.Job != "" && goes && (found < 0 || leaf.goesBefore(all[found], now)) {
+			found = i
+		}
+	}
+	return found
+}
+
+func (l leaf) goesBefore(o leaf, now time.Time) bool {
+	ofRule := func(l leaf) int { return min(len(l.Rule), 1) }
+	return cmp.Or(cmp.Compare(ofRule(l), ofRule(o)), cmp.Compare(l.at(now).weight(), o.at(now).weight()), l.At.Compare(o.At)) < 0
+}
+
+// add adds a try of a label, as it counts now, to the leaf that counts it, and returns that
+// leaf, which then has a weight of most at most; 0: any.
+func (all *leaves) add(of label, try counts, now time.Time, most float64) *leaf {
+	of = all.place(of, now)
+	l := all.find(of)
+	if l == nil {
+		l = all.grow(of, now)
+	}
 	l.counts = l.at(now)
 	if most > 0 && l.weight() > most-1 {
 		l.scale((most - 1) / l.weight())
@@ -166,33 +224,36 @@ func (all *leaves) add(to label, try counts, now time.Time, most float64) *leaf 
 	if try.Passed > 0 {
 		result = resultPassed
 	}
-	l.Recent += string(result)
-	l.Recent = l.Recent[max(0, len(l.Recent)-maxRecent):]
+	l.Recent = last(l.Recent + string(result))
 	return l
 }
 
-// fold makes room: it adds the lightest leaf but that of the label keep to the leaf of all
-// other jobs of its class. The lightest of those is forgotten if there is no other one.
-func (all *leaves) fold(keep label, now time.Time) {
-	for len(*all) > maxLeaves {
+// last returns the last of some results.
+func last(recent string) string { return recent[max(0, len(recent)-maxRecent):] }
+
+// grow adds a leaf of a label and returns it. One of a job that makes room for it is added to
+// that of all other jobs. Of those, the lightest is forgotten if they are too many.
+func (all *leaves) grow(of label, now time.Time) *leaf {
+	switch jobs := all.jobs(); {
+	case of.Job != "" && jobs >= maxLeaves:
+		i := all.dispensable(of, now)
+		goes := (*all)[i]
+		*all = slices.Delete(*all, i, i+1)
+		shared := all.find(goes.shared())
+		if shared == nil {
+			shared = all.grow(goes.shared(), now)
+		}
+		shared.counts = shared.at(now).plus(goes.at(now))
+		shared.Recent = last(goes.Recent + shared.Recent)
+	case of.Job == "" && len(*all)-jobs >= maxShared:
 		lightest := -1
 		for i, leaf := range *all {
-			if leaf.label == keep || lightest >= 0 && leaf.at(now).weight() >= (*all)[lightest].at(now).weight() {
-				continue
+			if leaf.Job == "" && (lightest < 0 || leaf.goesBefore((*all)[lightest], now)) {
+				lightest = i
 			}
-			lightest = i
 		}
-		folded := (*all)[lightest]
 		*all = slices.Delete(*all, lightest, lightest+1)
-		others := label{Class: folded.Class}
-		if folded.label == others {
-			continue
-		}
-		rest := all.find(others)
-		if rest == nil {
-			*all = append(*all, leaf{label: others, counts: counts{At: now}})
-			rest = &(*all)[len(*all)-1]
-		}
-		rest.counts = rest.at(now).plus(folded.at(now))
 	}
+	*all = append(*all, leaf{label: of, counts: counts{At: now}})
+	return &(*all)[len(*all)-1]
 }

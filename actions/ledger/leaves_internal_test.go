@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -27,6 +28,7 @@ func TestDecode(t *testing.T) {
 		{"other results", `[` + strings.Replace(good, "FFF", "FxF", 1) + `]`, "results"},
 		{"too many results", `[` + strings.Replace(good, "FFF", strings.Repeat("F", 30), 1) + `]`, "results"},
 		{"too many leaves", `[` + good + strings.Repeat(","+good, maxLeaves) + `]`, "too long"},
+		{"too many shared leaves", `[{}` + strings.Repeat(",{}", maxShared) + `]`, "too long"},
 		{"too long", strings.Repeat(" ", maxValue+1), "too long"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -42,36 +44,99 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-// The lightest leaves are folded into that of the other jobs of their class: a value is
-// bounded, and loses no try.
-func TestFold(t *testing.T) {
+// A value is bounded, and loses no try: jobs for which there is no room share a leaf, and
+// leaves of others, or those that have faded, make room.
+func TestRoom(t *testing.T) {
 	t.Parallel()
 	var all leaves
-	for range 20 {
-		all.add(label{"r", "runner", "rspec"}, counts{Passed: 1, At: noon}, noon, 60)
-	}
-	const tail = 1000
-	for n := range tail {
-		all.add(label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)}, counts{Failed: 1, At: noon}, noon, 60)
-		if len(all) > maxLeaves {
-			t.Fatalf("%d leaves", len(all))
+	name := func(n int) label { return label{"r", []string{"runner", "stuck"}[n%2], fmt.Sprint("generated ", n)} }
+	sums := func(now time.Time) counts { return all.sum("runner", now).plus(all.sum("stuck", now)) }
+	for n := range maxLeaves { // full of those of others, which are heavier
+		for range 3 {
+			all.add(label{"", "runner", fmt.Sprint("others ", n)}, counts{Failed: 1, At: noon}, noon, 0)
 		}
 	}
-	if rspec := all.find(label{"r", "runner", "rspec"}); rspec == nil || rspec.Passed != 20 {
-		t.Errorf("the heaviest leaf is %+v", rspec)
+	for n := range 3 * maxLeaves {
+		l := all.add(name(n), counts{Failed: 1, At: noon}, noon, 0)
+		if own := n < maxLeaves; own != (l.label == name(n)) || !own && l.label != name(n).shared() {
+			t.Fatalf("try %d is counted by %+v", n, l.label)
+		}
+		if got := all.jobs(); got != maxLeaves {
+			t.Fatalf("%d leaves of jobs", got)
+		}
 	}
-	if all.find(label{"r", "stuck", fmt.Sprint("generated ", tail-1)}) == nil {
-		t.Error("the newest leaf is missing")
+	if got := sums(noon); got.Failed != 6*maxLeaves {
+		t.Errorf("in all %+v, want %d failed", got, 6*maxLeaves)
 	}
-	sum := all.sum("runner", noon).plus(all.sum("stuck", noon))
-	if sum.Passed != 20 || sum.Failed != tail {
-		t.Errorf("in all %+v, want 20 passed and %d failed", sum, tail)
+	if got := all.of(label{Class: "runner"}, noon).Failed; got != 3*maxLeaves {
+		t.Errorf("of others %v failed, want %d", got, 3*maxLeaves)
 	}
-	for n := range 2 * maxLeaves { // so that only leaves of other jobs are left to fold
-		all.add(label{"", fmt.Sprint("class ", n), ""}, counts{Failed: 1, At: noon}, noon.Add(time.Duration(n)*time.Second), 60)
+	if l := all.add(label{"", "runner", "others 0"}, counts{Failed: 1, At: noon}, noon, 0); l.label != (label{Class: "runner"}) {
+		t.Errorf("a try of others is counted by %+v: the leaf of a rule made room for it", l.label)
 	}
-	if len(all) > maxLeaves {
-		t.Errorf("%d leaves", len(all))
+	for n := 1; n < maxLeaves; n++ { // all but the first are tried again, so that it fades first
+		all.add(name(n), counts{Failed: 1, At: noon.Add(halfLife / 2)}, noon.Add(halfLife/2), 0)
+	}
+	newer := label{"r", "stuck", "new"}
+	if got := all.place(newer, noon.Add(halfLife-time.Minute)); got != newer.shared() {
+		t.Errorf("a minute before that one is counted by %+v", got)
+	}
+	before := sums(noon.Add(halfLife))
+	if l := all.add(newer, counts{Passed: 1, At: noon.Add(halfLife)}, noon.Add(halfLife), 0); l.label != newer || all.find(name(0)) != nil {
+		t.Errorf("once a leaf has faded, a new job is counted by %+v", l.label)
+	}
+	if got := sums(noon.Add(halfLife)); math.Abs(got.weight()-before.weight()-1) > 1e-6 {
+		t.Errorf("in all %+v, want one more than %+v", got, before)
+	}
+	for range 60 { // a heavy one of a job that is gone
+		all.add(name(1), counts{Passed: 1, At: noon.Add(halfLife)}, noon.Add(halfLife), 0)
+	}
+	for n := 2; n < maxLeaves; n++ {
+		for range 9 {
+			all.add(name(n), counts{Passed: 1, At: noon.Add(halfLife + remembered - time.Hour)}, noon.Add(halfLife+remembered-time.Hour), 0)
+		}
+	}
+	all.add(newer, counts{Passed: 1, At: noon.Add(halfLife + remembered - time.Hour)}, noon.Add(halfLife+remembered-time.Hour), 0)
+	if newest := (label{"r", "runner", "newest"}); all.add(newest, counts{Passed: 1, At: noon.Add(halfLife + remembered)}, noon.Add(halfLife+remembered), 0).label != newest || all.find(name(1)) != nil {
+		t.Error("the leaf of a job that had no try for 30 days makes no room")
+	}
+	for n := range 2 * maxShared {
+		all.add(label{"", fmt.Sprint("class ", n), ""}, counts{Failed: 1, At: noon.Add(time.Duration(n) * time.Second)}, noon.Add(time.Duration(n)*time.Second), 0)
+	}
+	if shared := len(all) - all.jobs(); shared != maxShared || all.jobs() != maxLeaves {
+		t.Errorf("%d leaves of jobs and %d shared ones, want %d and %d", all.jobs(), shared, maxLeaves, maxShared)
+	}
+	if body, err := json.Marshal(all); err != nil {
+		t.Error(err)
+	} else if _, err := decode(body, noon.Add(halfLife+remembered)); err != nil {
+		t.Errorf("what was written can't be read: %v", err)
+	}
+}
+
+// A job for which there is no room is judged by the leaf that such jobs share, and its retries
+// say so.
+func TestJudgedTogether(t *testing.T) {
+	t.Parallel()
+	var s statistics
+	for n := range maxLeaves {
+		s.project.add(label{"r", "runner", fmt.Sprint("job ", n)}, counts{Passed: 1, At: noon}, noon, 0)
+	}
+	tries := 0
+	for turned := false; !turned && tries < 50; tries++ {
+		var counted leaf
+		if counted, turned = s.learn(label{"r", "runner", fmt.Sprint("other ", tries)}, false, 0.2, noon, noon); counted.Job != "" {
+			t.Fatalf("a try is counted by %+v", counted)
+		}
+	}
+	if tries != 13 {
+		t.Errorf("turned after %d tries, want 13", tries)
+	}
+	want := "counted together with other jobs, of the last 13 such retries none passed: that 20% or more pass"
+	if v := s.judge(label{"r", "runner", "unknown"}, "retry:7", 0.2, noon); !v.Low || !strings.HasPrefix(v.Figures, want) {
+		t.Errorf("a job without a leaf: %+v, want %q", v, want)
+	}
+	if v := s.judge(label{"r", "runner", "job 0"}, "retry:7", 0.2, noon); v.Low {
+		t.Errorf("a job with a leaf: %+v", v)
 	}
 }
 

@@ -14,11 +14,14 @@
 // # Statistics
 //
 // Each leaf counts the tries of one (rule, class, project, job) that passed and that failed.
-// The leaves of a project are one value of the store, those of a class, by rule, another
-// one. Counts lose half their weight in two weeks, and a job's leaf remembers four times as
+// The leaves of a project are in 16 values of the store, by a hash of class and job; those of
+// a class, by rule, in another one. Counts lose half their weight in two weeks, and a job's leaf remembers four times as
 // many tries as it takes to find that none passes (54 at 20 %), so that a rate which changes is
-// noticed. A value has at most 200 leaves: the lightest is folded into that of all other
-// jobs.
+// noticed. A value has at most 200 leaves of jobs. Beyond that, a job gets a leaf only in
+// place of one of others, or of one that has faded or had no try for 30 days; what that
+// counted is added to the leaf that all other jobs of its rule and class share. The jobs
+// without a leaf are counted, and judged, by that one: a new job among them does not
+// throw out an old one, so that each leaf lives until it tells something.
 //
 // The tries of others, which GitLab's own `retry:` or people made, have leaves without a
 // rule: GitLab does not tell one from the other. Only those that began within 15 minutes of
@@ -136,10 +139,10 @@ type value struct {
 	leaves
 }
 
-// load reads the statistics that have the leaves of a job.
-func (l *Ledger) load(ctx context.Context, e event.Event, class string) (s statistics, err error) {
-	s.project.key = keys.ProjectTries(e.Meta.Instance, e.Project.ID)
-	s.class.key = keys.ClassTries(class)
+// load reads the statistics that have the leaves of a label.
+func (l *Ledger) load(ctx context.Context, e event.Event, of label) (s statistics, err error) {
+	s.project.key = keys.ProjectTries(e.Meta.Instance, e.Project.ID, of.part())
+	s.class.key = keys.ClassTries(of.Class)
 	var reading errgroup.Group
 	for _, v := range []*value{&s.project, &s.class} {
 		reading.Go(func() error { return l.read(ctx, v) })
@@ -170,24 +173,18 @@ func (l *Ledger) HandleTry(ctx context.Context, lease *worker.Lease, t Try) erro
 	if !l.Rules().Learns() {
 		return lease.Done(ctx)
 	}
-	if counted, err := l.known(ctx, t, keys.Counted); err != nil || counted {
-		if err == nil {
-			err = lease.Done(ctx)
-		}
-		return err
-	}
 	if wait, err := l.attribute(ctx, &t); err != nil || wait > 0 {
 		return errors.Join(err, deferFor(ctx, lease, wait))
 	}
 	l.adding.Lock()
 	defer l.adding.Unlock()
 	for range maxAdds {
-		changes, err := l.add(ctx, t)
+		changes, isNew, err := l.add(ctx, t)
 		if err != nil {
 			return err
 		}
 		err = lease.DoneWith(ctx, changes)
-		if err == nil && t.By != byBacktest {
+		if err == nil && isNew && t.By != byBacktest {
 			l.Metrics.Retry(t.Rule, t.class(), t.passed(), t.Retried.NewSeconds)
 		}
 		if !errors.Is(err, store.ErrChanged) {
@@ -205,31 +202,38 @@ func deferFor(ctx context.Context, lease *worker.Lease, wait time.Duration) erro
 }
 
 // add returns the changes that add a try to the statistics, and announce it if the retries
-// of its job have turned.
-func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, err error) {
+// of its job have turned. There are none for a run that was added before: the end of one can
+// be seen again when the store has forgotten the id of its record.
+func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, isNew bool, err error) {
+	if known, err := l.known(ctx, t, keys.Counted); err != nil || known {
+		return c, false, err
+	}
+	key := keys.Counted(t.Meta.Instance, t.Job.ID)
+	c.Values = []store.Value{{Key: key, Value: []byte("1"), TTL: remembered}}
+	c.Expect = []store.Expected{{Key: key}}
 	if !t.counts() {
-		return c, nil
+		return c, true, nil
 	}
-	s, err := l.load(ctx, t.Event, t.class())
+	of := label{t.Rule, t.class(), t.Job.Name}
+	s, err := l.load(ctx, t.Event, of)
 	if err != nil {
-		return c, err
+		return c, false, err
 	}
-	own, turned := s.learn(label{t.Rule, t.class(), t.Job.Name}, t.passed(), l.minPassRate(t.Rule), t.At, l.Now().UTC())
+	counted, turned := s.learn(of, t.passed(), l.minPassRate(t.Rule), t.At, l.Now().UTC())
 	if turned {
-		if c.Next, err = t.turned(own); err != nil {
-			return c, err
+		if c.Next, err = t.turned(counted); err != nil {
+			return c, false, err
 		}
 	}
 	for _, v := range []value{s.project, s.class} {
 		body, err := json.Marshal(v.leaves)
 		if err != nil {
-			return c, err
+			return c, false, err
 		}
 		c.Values = append(c.Values, store.Value{Key: v.key, Value: body, TTL: remembered})
 		c.Expect = append(c.Expect, store.Expected{Key: v.key, Value: v.read})
 	}
-	c.Values = append(c.Values, store.Value{Key: keys.Counted(t.Meta.Instance, t.Job.ID), Value: []byte("1"), TTL: remembered})
-	return c, nil
+	return c, true, nil
 }
 
 // minPassRate returns the rate that a rule wants now; 0: none.

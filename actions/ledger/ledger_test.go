@@ -13,6 +13,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/actions/ledger"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -119,7 +120,13 @@ func leavesOf(h *actionstest.Harness, key string) (all []leaf) {
 	return all
 }
 
-func (s *scene) projectKey() string { return keys.ProjectTries(s.GitLab.URL(), s.project.ID) }
+func (s *scene) projectKey() string { return s.projectKeyOf("stuck") }
+
+// projectKeyOf returns the key of the part of the project's statistics that has the job and a
+// class.
+func (s *scene) projectKeyOf(class string) string {
+	return keys.ProjectTries(s.GitLab.URL(), s.project.ID, ledger.PartOf(class, "rspec"))
+}
 
 // counted checks that the statistics have one leaf, of a label, with tries of these results.
 func counted(h *actionstest.Harness, when, key string, want leaf) {
@@ -217,7 +224,7 @@ func TestTryKilledTwice(t *testing.T) {
 			var project, class string
 			actionstest.KilledTwice(t, func(h *actionstest.Harness) {
 				scene(h)
-				project, class = keys.ProjectTries(h.GitLab.URL(), h.Pipeline.ProjectID), keys.ClassTries("stuck")
+				project, class = keys.ProjectTries(h.GitLab.URL(), h.Pipeline.ProjectID, ledger.PartOf("stuck", "rspec")), keys.ClassTries("stuck")
 				if before != "" {
 					set(h, project, leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 12, Recent: before, At: h.Now()})
 					set(h, class, leaf{Rule: "r", Class: "stuck", Failed: 12, Recent: before, At: h.Now()})
@@ -331,6 +338,22 @@ func TestRunEndsWithoutAnEvent(t *testing.T) {
 	counted(s.Harness, "after the crash", s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Recent: "P"})
 }
 
+// A run whose end is seen again after the store has forgotten the id of its try counts once.
+func TestRunEndsAgain(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, "")
+	s.fail(actionstest.Stuck)
+	s.end("success")
+	s.Clock.Advance(5 * 24 * time.Hour)
+	s.Deliver(s.GitLab.JobHookBody(s.GitLab.Latest(s.Pipeline.ID, "rspec").ID))
+	s.WorkOff()
+	counted(s.Harness, "days later", keys.ClassTries("stuck"), leaf{Rule: "r", Class: "stuck", Recent: "P"})
+	want := "# HELP pipesteward_retries_total Retries whose new run has ended, by the failure class of the run before and by whether the new run passed or failed. No rule: GitLab or a person made the retry. None with `learning: off`.\n# TYPE pipesteward_retries_total counter\npipesteward_retries_total{class=\"stuck\",result=\"passed\",rule=\"r\"} 1\n"
+	if err := testutil.GatherAndCompare(s.Metrics, strings.NewReader(want), "pipesteward_retries_total"); err != nil {
+		t.Error(err)
+	}
+}
+
 // Runs that GitLab or people retried are evidence of their own; those that began much later
 // than the failure are none.
 func TestTriesOfOthers(t *testing.T) {
@@ -345,7 +368,7 @@ func TestTriesOfOthers(t *testing.T) {
 	byOthers(time.Minute, "success")
 	byOthers(3*time.Hour, "success")
 	byOthers(time.Minute, "failed")
-	counted(s.Harness, "others", s.projectKey(), leaf{Class: "runner", Job: "rspec", Recent: "PF"})
+	counted(s.Harness, "others", s.projectKeyOf("runner"), leaf{Class: "runner", Job: "rspec", Recent: "PF"})
 	counted(s.Harness, "others", keys.ClassTries("runner"), leaf{Class: "runner", Recent: "PF"})
 	want := `# HELP pipesteward_retries_total Retries whose new run has ended, by the failure class of the run before and by whether the new run passed or failed. No rule: GitLab or a person made the retry. None with ` + "`learning: off`" + `.
 # TYPE pipesteward_retries_total counter

@@ -118,3 +118,71 @@ func TestSimulatedChange(t *testing.T) {
 		}
 	}
 }
+
+// manyJobs are jobs of one project, each of which fails once a day for 28 days.
+type manyJobs struct {
+	jobs   int
+	names  int // how many keep their name: the others have a new one each day
+	passes func(job int) bool
+}
+
+// simulate returns how many of the retries of jobs that pass, and of those that don't, were
+// made and skipped.
+func (m manyJobs) simulate(rate float64) (made, skipped map[bool]int) {
+	made, skipped = map[bool]int{}, map[bool]int{}
+	random := rand.New(rand.NewChaCha8(sha256.Sum256([]byte("many jobs"))))
+	project, class := [parts]leaves{}, leaves{}
+	for day := range 28 {
+		for _, job := range random.Perm(m.jobs) {
+			of := label{"r", "runner", fmt.Sprint("job ", job)}
+			if job >= m.names {
+				of.Job += fmt.Sprint(" of day ", day)
+			}
+			now := noon.Add(time.Duration(day) * 24 * time.Hour)
+			s := statistics{project: value{leaves: project[of.part()]}, class: value{leaves: class}}
+			passes := m.passes(job)
+			if v := s.judge(of, fmt.Sprintf("retry:https://gitlab.example.com:7:%d:failed", 100_000*day+job), rate, now); v.Low && !v.Probe {
+				skipped[passes]++
+				continue
+			}
+			made[passes]++
+			s.learn(of, passes, rate, now, now)
+			s.learn(label{"", of.Class, of.Job}, passes, 0, now, now) // GitLab's own retry before
+			project[of.part()], class = s.project.leaves, s.class.leaves
+		}
+	}
+	return made, skipped
+}
+
+// However many jobs of a project fail, most retries that never pass are skipped, and of jobs
+// with statistics of their own none that pass.
+func TestSimulatedManyJobs(t *testing.T) {
+	await.Long(t, "it simulates weeks of retries")
+	t.Parallel()
+	never, half := func(int) bool { return false }, func(job int) bool { return job%2 == 0 }
+	for _, c := range []struct {
+		name string
+		manyJobs
+		most float64 // of the retries that never pass, the share that is made
+	}{
+		{"150", manyJobs{150, 150, never}, 0.5},
+		{"210", manyJobs{210, 210, never}, 0.5},
+		{"400", manyJobs{400, 400, never}, 0.5},
+		{"4,000", manyJobs{4000, 4000, never}, 0.5},
+		{"1,000, of which half pass", manyJobs{1000, 1000, half}, 0.7},
+		{"500, of which 450 have new names each day", manyJobs{500, 50, never}, 0.6},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			made, skipped := c.simulate(0.2)
+			share := float64(made[false]) / float64(made[false]+skipped[false])
+			t.Logf("of those that never pass, %d are made and %d skipped: %.0f %% are made", made[false], skipped[false], 100*share)
+			if share > c.most {
+				t.Errorf("%.0f %% of the retries that never pass are made, want %.0f %% at most", 100*share, 100*c.most)
+			}
+			if skipped[true] > 0 {
+				t.Errorf("%d retries that pass are skipped", skipped[true])
+			}
+		})
+	}
+}

@@ -264,16 +264,29 @@ func (n *Notifier) endedAs(rec NoticeRecord, result, reason string) *event.Notif
 // given state; with none if the entry has expired. The notices of an outcome do so in
 // turn.
 func (n *Notifier) inJournal(ctx context.Context, owner string, rec NoticeRecord, state event.Notification, write func([]store.Entry) error) error {
-	claim := keys.OutcomeClaim(rec.ID)
+	change := func(o *event.Outcome) {
+		for i := range o.Notifications {
+			if n := o.Notifications[i]; n.Address == state.Address && n.Subject == state.Subject {
+				o.Notifications[i] = state
+			}
+		}
+	}
+	return n.Change(ctx, owner, rec.ID, change, write)
+}
+
+// Change calls write with the entry of an outcome in the journal, changed; with none if the
+// entry has expired. Changes to the same entry are made in turn; owner identifies one.
+func (n *Notifier) Change(ctx context.Context, owner, outcome string, change func(*event.Outcome), write func([]store.Entry) error) error {
+	claim := keys.OutcomeClaim(outcome)
 	claimed, err := n.Guard.Claim(ctx, claim, owner, claimFor)
 	if err != nil {
 		return err
 	}
 	if !claimed {
-		return &worker.LaterError{Err: errors.New("another notice of the outcome is being recorded"), After: claimRetry}
+		return &worker.LaterError{Err: errors.New("another change of the outcome is being recorded"), After: claimRetry}
 	}
 	defer func() { _ = n.Guard.Release(context.WithoutCancel(ctx), claim, owner) }() // else it expires
-	entry, err := n.Journal.Entry(ctx, rec.ID)
+	entry, err := n.Journal.Entry(ctx, outcome)
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
@@ -284,11 +297,7 @@ func (n *Notifier) inJournal(ctx context.Context, owner string, rec NoticeRecord
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}
-	for i := range o.Notifications {
-		if n := o.Notifications[i]; n.Address == state.Address && n.Subject == state.Subject {
-			o.Notifications[i] = state
-		}
-	}
+	change(&o)
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err

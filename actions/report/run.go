@@ -31,6 +31,7 @@ type entry struct {
 	} `json:"action"`
 	Result   string `json:"outcome"` // "": the decision waits
 	NewJobID int64  `json:"new_job_id"`
+	NewRun   job    `json:"new_run"`
 	Freed    int64  `json:"freed"`
 	Retried  struct {
 		FailureClass string `json:"failure_class"`

@@ -142,6 +142,9 @@ func (s *summary) add(e *entry, at time.Time) {
 		key := runKey{e.Meta.Instance, e.NewJobID}
 		ended, known = s.runs[key]
 		delete(s.runs, key) // what is older can't need it
+		if !known {
+			ended, known = e.NewRun.ended(s.prices)
+		}
 	}
 	s.note(e)
 	if !s.query.matches(e) {

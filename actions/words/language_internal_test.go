@@ -256,6 +256,7 @@ var frames = []struct {
 	{"pass_rate_low", map[string]any{"Rule": "`retry-stuck`", "Class": "`runner`", "Job": "rspec", "Project": "platform/shop", "Tries": 13, "Passed": 0}},
 	{"pass_rate_low", map[string]any{"Rule": "`retry-stuck`", "Class": "`runner`", "Job": "rspec", "Project": "platform/shop", "Tries": 20, "Passed": 1}},
 	{"pass_rate_back", map[string]any{"Rule": "`retry-stuck`", "Class": "`runner`", "Job": "rspec", "Project": "platform/shop", "Tries": 14, "Passed": 1}},
+	{"pass_rate_back", map[string]any{"Rule": "`retry-stuck`", "Class": "`runner`", "Job": "", "Project": "platform/shop", "Tries": 14, "Passed": 1}},
 	{"gitlab_away", map[string]any{"Reason": "401 Unauthorized", "Advice": "give it a new token"}},
 	{"gitlab_back", map[string]any{"Lasted": 25 * time.Hour}},
 	{"gitlab_back", map[string]any{"Lasted": time.Millisecond}},

@@ -283,6 +283,9 @@ type Outcome struct {
 	Retried  Retried   `json:"retried,omitzero"`    // of recovered and gave_up: the last retry; zero if there was none
 	PassRate string    `json:"pass_rate,omitzero"`  // of a retry with MinPassRate: how many such retries passed, for people to read
 	At       time.Time `json:"at,omitzero"`
+	// NewRun is how the run of the NewJobID ended, where no other entry of the journal has it:
+	// it failed, and GitLab, a person or a rule for pipelines ran the job again.
+	NewRun Job `json:"new_run,omitzero"`
 
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel
 }

@@ -93,12 +93,13 @@ var Families = []Family{
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
-	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule for pipelines has decided on the job"},
+	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule retries the job"},
 	{Value, "gitlab-note:<instance>:<project>:<merge request>", "actions/gitlabnotify", "30d", "what a note says, and where it is"},
 	{Value, "gitlab-status:<instance>:<project>:<pipeline>", "actions/gitlabnotify", "30d", "of when a commit status is"},
 	{Value, "deliveries:<instance>:<webhook>", "actions/catchup", "365d", "up to which failed delivery a webhook's list was read"},
 	{Value, "digest:<receiver>:<channel>", "actions/notify", "8d", "the last digest that was sent to an address"},
 	{Value, "digested:<notice>", "actions/notify", "8d", "what came of a notice in a digest"},
+	{Value, "end-evaluated:<instance>:<job>", "actions/follow", "7d", "the event of a retried job's failure was evaluated"},
 	{Value, "ended:<instance>:<pipeline>", "actions/notify", "1d", "how and when a pipeline ended last"},
 	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
@@ -106,7 +107,7 @@ var Families = []Family{
 	{Value, "counted:<instance>:<job>", "actions/ledger", "30d", "set once a retried run is counted"},
 	{Value, "failed-run:<instance>:<pipeline>:<name>", "actions/ledger", "7d", "the last failed run of a job, by a hash of its name"},
 	{Value, "tries:class:<class>", "actions/ledger", "30d", "how many retries after failures of a class passed, by rule"},
-	{Value, "tries:project:<instance>:<project>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job"},
+	{Value, "tries:project:<instance>:<project>:<part>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job; in 16 parts, by a hash of class and job"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
@@ -239,35 +240,6 @@ func Quiet(receiver, channel string, end time.Time) string {
 	return fmt.Sprintf("quiet:%s:%s:%d", receiver, channel, end.Unix())
 }
 
-// Follow is the id of the record of a check whether a failed retry is retried
-// again.
-func Follow(outcome string) string { return "follow:" + outcome }
-
-// Try is the id of the record of a retried run that has ended, by its job.
-func Try(instance string, job int64) string { return fmt.Sprintf("try:%s:%d", instance, job) }
-
-// Counted is the key that is set once a try is counted.
-func Counted(instance string, job int64) string { return fmt.Sprintf("counted:%s:%d", instance, job) }
-
-// PassRateTurn is the id of the message that a job's retries are worth it or not any more, by its try.
-func PassRateTurn(instance string, job int64) string {
-	return fmt.Sprintf("pass-rate:%s:%d", instance, job)
-}
-
-// FailedRun is the key of the last failed run of a job in a pipeline; name is a hash of the
-// job's.
-func FailedRun(instance string, pipeline int64, name string) string {
-	return fmt.Sprintf("failed-run:%s:%d:%s", instance, pipeline, name)
-}
-
-// ClassTries is the key of the counts of retries after failures of a class.
-func ClassTries(class string) string { return "tries:class:" + class }
-
-// ProjectTries is the key of the counts of retries in a project.
-func ProjectTries(instance string, project int64) string {
-	return fmt.Sprintf("tries:project:%s:%d", instance, project)
-}
-
 // RequestFollowed is the id of the record of a request that waits for the outcome of its
 // decision, or of which only the reply is to come.
 func RequestFollowed(request string) string { return "request-followed:" + request }
@@ -384,12 +356,6 @@ func LastFailed(instance string) string { return "last-failed:" + instance }
 
 // Failed is the key of the number of a decision's failures.
 func Failed(decision string) string { return "failed:decision:" + decision }
-
-// Retried is the key of the retry that made a job.
-func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }
-
-// Decided is the key that is set once a rule for pipelines has decided on a job.
-func Decided(instance string, job int64) string { return fmt.Sprintf("decided:%s:%d", instance, job) }
 
 // ClassBudget is the key of the retries of a failure class.
 func ClassBudget(class string) string { return "retries:class:" + class }
