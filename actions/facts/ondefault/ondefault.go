@@ -23,8 +23,8 @@ import (
 const (
 	// listedFor is how long a list of pipelines is used.
 	listedFor = time.Minute
-	// MaxPipelines is in how many pipelines a job is looked for.
-	MaxPipelines = 10
+	// maxPipelines is in how many pipelines a job is looked for.
+	maxPipelines = 10
 )
 
 // special are the sources of pipelines that run other jobs on a branch than a push to it does,
@@ -37,8 +37,8 @@ var special = []string{
 	"pipeline_execution_policy_schedule",
 }
 
-// Counts reports whether a finished pipeline of the default branch tells how its jobs do there.
-func Counts(p event.Pipeline) bool {
+// counts reports whether a finished pipeline of the default branch tells how its jobs do there.
+func counts(p event.Pipeline) bool {
 	return (p.Status == "success" || p.Status == "failed") && !slices.Contains(special, p.Source)
 }
 
@@ -106,8 +106,8 @@ type run struct {
 
 // Of returns how the event's job did in the last pipeline of the default branch that has it
 // and that passed or failed, other than the event's own and, if that is of the default branch
-// itself, older than it. Pipelines that Counts leaves out are not looked at.
-// It returns zero values if there is no such pipeline among the last MaxPipelines, and without
+// itself, older than it. Pipelines that counts leaves out are not looked at.
+// It returns zero values if there is no such pipeline among the last maxPipelines, and without
 // a request for a job of a child pipeline, which GitLab's list does not have.
 func (r *Runs) Of(ctx context.Context, gl GitLab, e event.Event) (event.OnDefault, error) {
 	if e.Job.Name == "" || e.Pipeline.Upstream.ProjectID != 0 && e.Pipeline.Upstream.ProjectID == e.Project.ID {
@@ -199,7 +199,7 @@ func (r *Runs) list(ctx context.Context, gl GitLab, p *project, of event.Project
 			return err
 		}
 		for _, q := range listed {
-			if Counts(q.Pipeline) {
+			if counts(q.Pipeline) {
 				all = append(all, pipeline{version{id: q.ID, updated: q.UpdatedAt}, q.SHA})
 			}
 		}
@@ -226,7 +226,7 @@ type reader struct {
 // job returns how a job did in the first of the pipelines that has it, and since when and which
 // commit it fails in an unbroken line of those.
 func (r reader) job(ctx context.Context, name string, pipelines []pipeline) (result event.OnDefault, err error) {
-	for _, p := range pipelines[:min(len(pipelines), MaxPipelines)] {
+	for _, p := range pipelines[:min(len(pipelines), maxPipelines)] {
 		jobs, err := r.read(ctx, p.version)
 		if err != nil {
 			return event.OnDefault{}, err
