@@ -158,6 +158,7 @@ func (m manyJobs) simulate(rate float64) (made, skipped map[bool]int) {
 // with statistics of their own none that pass.
 func TestSimulatedManyJobs(t *testing.T) {
 	await.Long(t, "it simulates weeks of retries")
+	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
 	never, half := func(int) bool { return false }, func(job int) bool { return job%2 == 0 }
 	for _, c := range []struct {
