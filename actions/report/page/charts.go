@@ -2,6 +2,7 @@ package page
 
 import (
 	"html/template"
+	"math"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,11 @@ func chartsOf(r report.Report) (list []chart, err error) {
 	return list, err
 }
 
+// tick writes a number at an axis, with at most two decimals.
+func tick(v float64) string {
+	return strconv.FormatFloat(math.Round(v*100)/100, 'f', -1, 64)
+}
+
 func anyPositive(values [][]float64) bool {
 	for _, series := range values {
 		for _, v := range series {
@@ -82,7 +88,8 @@ func stacked(labels, names []string, values [][]float64) (template.HTML, error) 
 	opt := charts.NewBarChartOptionWithData(values)
 	stack := true
 	opt.StackSeries, opt.Theme = &stack, theme
-	opt.ValueFormatter = func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	opt.ValueFormatter = tick
+	opt.ValueAxis[0].Min = charts.Ptr(0.0)
 	opt.CategoryAxis.Labels = labels
 	opt.Legend.SeriesNames = names
 	opt.Legend.Offset = charts.OffsetRight

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,17 @@ func week() report.Report {
 	return r
 }
 
+// short is a report with hardly any runner time.
+func short() report.Report {
+	r := week()
+	for i := range r.Days {
+		r.Days[i].Retries.PassedRuns.Seconds, r.Days[i].Retries.FailedAgain.Seconds = 0, 0
+	}
+	r.Days[3].Retries.PassedRuns.Seconds = 8
+	r.Days[5].Retries.FailedAgain.Seconds = 1e-12
+	return r
+}
+
 func render(t *testing.T, name string, r report.Report) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -88,6 +100,7 @@ func TestPage(t *testing.T) {
 			`<th scope="row">retry-registry</th><td>31</td><td>13 of 30 (43 %)</td><td>6h30m</td><td>26m55s</td><td>EUR 2.24</td>`,
 			"&lt;script&gt;alert(1)&lt;/script&gt;", "7 others",
 		}, []string{"<script"}},
+		{"short runs", short(), 3, []string{"Minutes of runner time a day"}, nil},
 		{"dry", dry, 0, []string{"2 of 3 retries would have been of jobs that passed later anyway", `<th scope="row">retry-runner-failures</th><td>3</td><td>2 of 3</td><td>3 dry run</td>`}, []string{"Saved", "Cost"}},
 		{"nothing", report.Report{Since: noon.AddDate(0, 0, -7), Until: noon, Total: report.Sums{Outcomes: map[string]int{}}}, 0, []string{"No decisions since 2026-11-23T12:00:00Z."}, []string{"<table"}},
 	} {
@@ -103,6 +116,9 @@ func TestPage(t *testing.T) {
 				if strings.Contains(html, part) {
 					t.Errorf("the page has %q", part)
 				}
+			}
+			if bad := regexp.MustCompile(`>-\d|>\d*\.\d{3,}<`).FindString(html); bad != "" {
+				t.Errorf("an axis has %q", bad)
 			}
 			if n := strings.Count(html, "<svg"); n != test.charts {
 				t.Errorf("%d charts, want %d", n, test.charts)

@@ -1,8 +1,9 @@
 // Package periodic sends the reports that rule files ask for, each when it is due.
 //
 // Each replica puts the next one of each report into the queue, due at its time; the queue
-// takes it once, because its id has the time. What was due while nothing ran is sent at the
-// next start.
+// takes it once, because its id has the time. A report that was sent is followed by the next
+// one in the same step. Of those that were due while nothing ran, the first is sent at the next
+// start, in place of all.
 package periodic
 
 import (
@@ -82,21 +83,30 @@ func (s *Sender) Run(ctx context.Context) {
 func (s *Sender) Check(ctx context.Context, queued map[string]bool) error {
 	now := s.Now()
 	for _, r := range s.Rules().Reports() {
-		due := r.Schedule.Next(now)
-		id := keys.Report(r.Name, due)
-		if due.IsZero() || queued[id] {
-			continue
+		for _, record := range next(r, now) {
+			if queued[record.ID] {
+				continue
+			}
+			if _, err := s.Queue.Put(ctx, record); err != nil {
+				return err
+			}
+			queued[record.ID] = true
 		}
-		body, err := json.Marshal(Record{Report: r.Name, Due: due.UTC()})
-		if err != nil {
-			return err
-		}
-		if _, err := s.Queue.Put(ctx, store.Record{ID: id, Kind: RecordKind, After: due.Sub(now), Body: body}); err != nil {
-			return err
-		}
-		queued[id] = true
 	}
 	return nil
+}
+
+// next returns the record of the next report after a time; none, if there is none.
+func next(r rules.Report, now time.Time) []store.Record {
+	due := r.Schedule.Next(now)
+	if due.IsZero() {
+		return nil
+	}
+	body, err := json.Marshal(Record{Report: r.Name, Due: due.UTC()})
+	if err != nil {
+		panic(err) // a text and a time can be encoded
+	}
+	return []store.Record{{ID: keys.Report(r.Name, due), Kind: RecordKind, After: due.Sub(now), Body: body}}
 }
 
 // Handle sends a report that is due, unless the rule files no longer ask for it.
@@ -117,7 +127,7 @@ func (s *Sender) Handle(ctx context.Context, l *worker.Lease, rec Record) error 
 	if err := s.Announcer.Announce(ctx, l.ID(), event.Notice{Address: r.To, Text: mrkdwn.Escape(r.Name) + ": " + text}, rec.Due, "report", r.Name); err != nil {
 		return err
 	}
-	return l.Done(ctx)
+	return l.Done(ctx, next(r, s.Now())...)
 }
 
 // wanted returns the report of a record as the rules in force have it.

@@ -118,6 +118,25 @@ func TestReports(t *testing.T) {
 	}
 }
 
+// TestNextReport: the next report waits in the queue as soon as one is sent, whatever crashes
+// then.
+func TestNextReport(t *testing.T) {
+	t.Parallel()
+	o := open(t, weekly)
+	o.check()
+	o.pass(time.Minute)
+	o.pass(8 * 24 * time.Hour) // no replica has looked which is next
+	weeklies := 0
+	for _, s := range o.sent {
+		if s.channel == "#ci" {
+			weeklies++
+		}
+	}
+	if weeklies != 2 {
+		t.Errorf("sent are %+v, want the weekly report twice", o.sent)
+	}
+}
+
 // TestUnwantedReports: what a rule file no longer asks for is not sent.
 func TestUnwantedReports(t *testing.T) {
 	t.Parallel()
