@@ -78,16 +78,20 @@ rules: [{name: red, on: pipeline, notify: [{state: pipeline.status == "failed", 
 		if len(posts) != 2 || !strings.Contains(posts[0], "red") || !strings.Contains(posts[1], "green") {
 			h.Errorf("%s: posted %q, want red and green", when, posts)
 		}
-		var results []string
-		for _, o := range h.Outcomes() {
-			for _, n := range o.Notifications {
-				results = append(results, n.Result)
-			}
-		}
-		if got := strings.Join(results, " "); got != "sent sent muted muted" {
+		if got := strings.Join(notificationResults(h), " "); got != "sent sent muted muted" {
 			h.Errorf("%s: the journal has %s", when, got)
 		}
 	})
+}
+
+// notificationResults returns what came of all notifications, as the journal has it.
+func notificationResults(h *actionstest.Harness) (results []string) {
+	for _, o := range h.Outcomes() {
+		for _, n := range o.Notifications {
+			results = append(results, n.Result)
+		}
+	}
+	return results
 }
 
 // TestKilledWhileAPipelineIsMuted: the message of a pipeline shows what came of its jobs while it
@@ -119,13 +123,7 @@ rules: [{name: tell, on: job, notify: [{text: "{{ job.name }} {{ job.status }}"}
 		if len(messages) != 1 || !strings.Contains(messages[0].Plain(), "rspec failed") || !strings.Contains(messages[0].Plain(), "lint failed") {
 			h.Errorf("%s: Slack has %+v, want one message with rspec and lint", when, messages)
 		}
-		var results []string
-		for _, o := range h.Outcomes() {
-			for _, n := range o.Notifications {
-				results = append(results, n.Result)
-			}
-		}
-		if got := strings.Join(results, " "); got != "sent muted muted" {
+		if got := strings.Join(notificationResults(h), " "); got != "sent muted muted" {
 			h.Errorf("%s: the journal has %s", when, got)
 		}
 	})

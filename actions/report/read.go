@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -60,18 +61,10 @@ func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	report := s.report(latest(q.Since, extent.covers), until)
+	report := s.report(slices.MaxFunc([]time.Time{q.Since, extent.covers}, time.Time.Compare), until)
 	report.DeliveriesSince = deliveriesSince
 	report.Covers, report.Cut, report.LastBefore, report.Unreadable = extent.covers, extent.cut, extent.lastBefore, extent.unreadable
 	return report, nil
-}
-
-// latest returns the later of two times.
-func latest(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // extent is which part of the journal was summed, as Report has it.

@@ -125,7 +125,7 @@ type summary struct {
 }
 
 func newSummary(q Query, until time.Time, prices rules.Prices) *summary {
-	start := latest(q.Since, until.Add(-store.DefaultJournalTTL))
+	start := slices.MaxFunc([]time.Time{q.Since, until.Add(-store.DefaultJournalTTL)}, time.Time.Compare)
 	return &summary{
 		query: q, prices: prices, half: start.Add(until.Sub(start) / 2), total: newSums(),
 		days: map[string]*Retries{}, delays: slices.Clone(delays),

@@ -231,6 +231,18 @@ rules:
   - {name: again, on: pipeline, if: 'pipeline.status == "failed"', actions: [retry_pipeline], notify: [{when: [failed]}]}
 `
 
+// developer returns a Developer of a project in which only Maintainers deploy to production, and
+// a function that gives that person another role.
+func developer(env *environment, p *program) (dev slackPerson, project gitlabtest.Project, role func(gitlabtest.Role)) {
+	dev = slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
+	project = env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
+	role = func(role gitlabtest.Role) {
+		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
+	}
+	role(gitlabtest.Developer)
+	return dev, project, role
+}
+
 // TestPipelineRetriedByADeveloper: with the wiring of production, a Developer retries a pipeline
 // whose failed jobs deploy nowhere, although another job of it deploys to a protected
 // environment, and not one of which that job failed. The user in GitLab is searched for
@@ -239,12 +251,7 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 	env := newEnvironment(t)
 	env.write("rules.yaml", pipelineRules)
 	p := env.run("--slack-signing-secret", testSlackSecret)
-	dev := slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
-	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
-	role := func(role gitlabtest.Role) {
-		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
-	}
-	role(gitlabtest.Developer)
+	dev, project, role := developer(env, p)
 	// fails adds a pipeline that failed, in which the deployment waits for somebody to play it,
 	// or is what failed, and returns the message about it.
 	refused := 0
@@ -288,12 +295,7 @@ func TestJobRetriedByADeveloper(t *testing.T) {
 	env := newEnvironment(t)
 	env.write("rules.yaml", pressRules)
 	p := env.run("--slack-signing-secret", testSlackSecret)
-	dev := slackPerson{env, p, testSlackSecret, env.slack.AddUser("dev@example.com")}
-	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop", ProtectedEnvironments: map[string][]gitlabtest.Role{"production": {gitlabtest.Maintainer}}})
-	role := func(role gitlabtest.Role) {
-		env.gitlab.AddAccount(gitlabtest.Account{User: gitlabtest.User{ID: 300, Username: "dev", Name: "Dev"}, PublicEmail: "dev@example.com", Roles: map[int64]gitlabtest.Role{project.ID: role}})
-	}
-	role(gitlabtest.Developer)
+	dev, project, role := developer(env, p)
 	fails := func(deployment string) slacktest.Message {
 		t.Helper()
 		before := len(env.slack.Messages("ci"))
