@@ -100,6 +100,22 @@ func TestTreeIsBounded(t *testing.T) {
 	}
 }
 
+// TestPatternOfAWildcardThatIsATime checks that a time, which is one word of a masked line
+// and two of the log, matches where the words of a group differ.
+func TestPatternOfAWildcardThatIsATime(t *testing.T) {
+	lines := []string{"12 alpha", "2026-11-22 12:00:00 alpha", "[2026-11-22 12:00:00.5Z] alpha"}
+	tree := cluster.New(1)
+	for _, line := range lines {
+		tree.Add(cluster.Words(line))
+	}
+	re := regexp.MustCompile(tree.Groups()[0].Pattern())
+	for _, line := range lines {
+		if !re.MatchString(line) {
+			t.Errorf("%q is not matched by %s", line, re)
+		}
+	}
+}
+
 // drawLine draws a line of a log.
 func drawLine(t *rapid.T) string {
 	words := rapid.SliceOfN(rapid.SampledFrom([]string{

@@ -192,6 +192,10 @@ func (t *Tree) Groups() []*Group {
 // Text returns the words that the lines of the group have in common, with masks.
 func (g *Group) Text() string { return strings.Join(g.words, " ") }
 
+// anyWord matches a word of a masked line as it is in the log: one that has a time may have a
+// blank, as in 2026-11-22 12:00:00.
+const anyWord = `\S+(?: \d\d:\d\d\S*)*`
+
 // mask matches a mask.
 var mask = regexp.MustCompile(`<(?:\*|[a-z]+)>`)
 
@@ -225,5 +229,5 @@ func matches(mask string) string {
 			return k.matches
 		}
 	}
-	return `\S+` // a wildcard
+	return anyWord // a wildcard
 }
