@@ -48,6 +48,7 @@ const (
 	number   = "<n>"
 	word     = "<id>" // a word that varies; see maskOf
 	wildcard = "<*>"  // a whole word that differs between the lines of a group
+	rest     = "<…>"  // the end of a word in which the line was cut
 )
 
 // anyPart matches a part that may be masked; the group that matches is that of its kind.
