@@ -340,21 +340,23 @@ type broken struct{ error }
 
 func (b broken) Each(func(name, log string) error) error { return b.error }
 
-// BenchmarkClusters makes the groups of as many failures as are kept.
+// BenchmarkClusters makes the groups of as many failures as are kept, as somebody looks for the
+// first time after a start.
 func BenchmarkClusters(b *testing.B) {
 	db, err := bolt.Open(filepath.Join(b.TempDir(), "test.db"), bolt.Options{Now: storetest.NewClock().Now})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
-	l := &unknown.Log{Store: db}
+	filled := &unknown.Log{Store: db}
 	for job := range int64(10_000) {
 		line := fmt.Sprintf("module m%c%c: license server lic-%d.example.com:%d refused job 88%02d of /builds/a/b/c.go:%d after %d.5s", 'a'+rune(job%26), 'a'+rune(job/26%26), job%7, job, job, job%90, job%60)
-		if err := l.Failed(b.Context(), failure(job, "platform/shop"), line); err != nil {
+		if err := filled.Failed(b.Context(), failure(job, "platform/shop"), line); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for b.Loop() {
+		l := &unknown.Log{Store: db}
 		if all, err := l.Clusters(b.Context(), unknown.Query{}); err != nil || len(all) == 0 {
 			b.Fatal(len(all), err)
 		}

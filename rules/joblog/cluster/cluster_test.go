@@ -129,6 +129,31 @@ func drawLine(t *rapid.T) string {
 	return strings.Join(words, rapid.SampledFrom([]string{" ", " ", "  ", "\t", "", "="}).Draw(t, "between"))
 }
 
+// TestMaskOfSuspiciousWords checks that Mask leaves out no word that has something to mask.
+func TestMaskOfSuspiciousWords(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		line := drawLine(t)
+		if rapid.Bool().Draw(t, "any") {
+			line = rapid.StringOf(rapid.SampledFrom([]rune("aAfF09 .:/\\\\-[]\t\"'=<…ßsmhgoTZ%"))).Draw(t, "line")
+		}
+		if got, want := cluster.Mask(line), cluster.MaskWhole(line); got != want {
+			t.Errorf("Mask(%q)\n got %q\nwant %q", line, got, want)
+		}
+	})
+}
+
+// BenchmarkMask masks the line of BenchmarkClusters in actions/unknown, each time with other
+// numbers; whole: with all words matched with regular expressions.
+func BenchmarkMask(b *testing.B) {
+	for name, mask := range map[string]func(string) string{"mask": cluster.Mask, "whole": cluster.MaskWhole} {
+		b.Run(name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				mask(fmt.Sprintf("module mab: license server lic-%d.example.com:%d refused job 88%02d of /builds/a/b/c.go:%d after %d.5s", i%7, i, i, i%90, i%60))
+			}
+		})
+	}
+}
+
 // TestPatterns checks that the pattern of a group matches each log whose telling line was
 // added to it, wherever the line is in the log, and that the groups follow from the lines
 // alone.
@@ -159,7 +184,7 @@ func TestPatterns(t *testing.T) {
 				t.Fatalf("pattern of %d bytes: %v", len(re.String()), err)
 			}
 			for _, log := range logs {
-				if !re.MatchString("before\n" + log) || !re.MatchString(log+"\nafter") {
+				if !re.MatchString("before\n"+log) || !re.MatchString(log+"\nafter") {
 					t.Errorf("%q of group %q is not matched by %s", log, g.Text(), re)
 				}
 			}

@@ -201,7 +201,7 @@ func (g *Group) Text() string { return strings.Join(g.words, " ") }
 // Regular expressions for parts of lines, as they are in the log.
 const (
 	blank  = `[\t\pZ]` // what may be around a line
-	blanks = `[ \t]+` // what is between its words
+	blanks = `[ \t]+`  // what is between its words
 	// anyWord matches a word of a masked line: one that has a time may have a blank, as in
 	// 2026-11-22 12:00:00.
 	anyWord = `\S+(?: \d\d:\d\d\S*)*`
