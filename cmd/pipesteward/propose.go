@@ -49,10 +49,11 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			if part != "all" && part != "rules" && part != "test" {
 				return &usageError{fmt.Errorf("--part must be all, rules or test, not %q", part)}
 			}
-			clusters, err := readUnknown(ctx, c, url.Values{"id": {id}})
+			page, err := readUnknown(ctx, c, url.Values{"id": {id}})
 			if err != nil {
 				return err
 			}
+			clusters := page.Clusters
 			if len(clusters) == 0 {
 				return fmt.Errorf("there is no group %q: `pipesteward unknown` lists them", id)
 			}

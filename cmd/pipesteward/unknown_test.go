@@ -28,6 +28,9 @@ func TestUnknownOfReplicas(t *testing.T) {
 	redis := redistest.Start(t)
 	one, other := env.run("--store", redis.URL()), env.run("--store", redis.URL())
 	one.wants([]string{"unknown"}, "no failed jobs without a class")
+	if _, _, errs := one.output("unknown"); !strings.Contains(errs, "the logs of 0 failed jobs were not read") || !strings.Contains(errs, "every_failure: true") {
+		t.Errorf("unknown does not say which logs were not read: %s", errs)
+	}
 	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	for i, log := range []string{
 		"$ make\nlicense server lic-1.example.com refused job 8801\nERROR: Job failed: exit code 1\n",
