@@ -122,6 +122,7 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 // next try does not count among those that wait, also if many others begin to wait before.
 func TestKilledWhileANoticeBeginsToWait(t *testing.T) {
 	await.Long(t, "a hundred notices are sent for each step at which the program dies")
+	await.Unraced(t, "it handles record after record in one goroutine")
 	t.Parallel()
 	const all = 100
 	for steps := 1; ; steps += *actionstest.KillEach {
