@@ -66,9 +66,7 @@ func TestNoticesWaitUntilTheBotIsInvited(t *testing.T) {
 	h := actionstest.New(t, twoChannels)
 	h.Slack.AddChannel(slacktest.Channel{Name: "ci", NotMember: true})
 	queueOutcomes(h, n)
-	for range 10 {
-		pass(h, time.Hour)
-	}
+	pass(h, 10*time.Hour)
 	if got := len(h.Slack.Messages("other")); got != n {
 		t.Errorf("%d messages in the other channel, want %d", got, n)
 	}
