@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -28,7 +27,9 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", passRateRules)
-	p := env.run()
+	// run runs the program with the requests of all these retries sent at once.
+	run := func() *program { return env.run("--gitlab-rate", "1000000/1m") }
+	p := run()
 	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	// fail has the job fail, and its retry, too; it returns the job and what came of it.
 	fail := func() (gitlabtest.Job, event.Outcome) {
@@ -96,7 +97,7 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 
 	p.cancel()
 	p.ended <- <-p.ended
-	p = env.run("--store", "bolt:"+filepath.Join(env.dir, "pipesteward.db"))
+	p = run()
 	job, more := skipped()
 	wantSaid(job, fmt.Sprintf("of the last %d such retries none passed", min(13+probes+more, 20)))
 }
