@@ -74,21 +74,24 @@ func TestSimulatedRates(t *testing.T) {
 	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
 	for set := range simulatedSets {
-		hopeless := runs(set, 0.02)
-		if len(hopeless) != simulatedRuns {
-			t.Errorf("set %d: of %d runs at 2 %%, %d stopped: want all", set, simulatedRuns, len(hopeless))
-		}
-		if median := hopeless[len(hopeless)/2]; median != 13 {
-			t.Errorf("set %d: at 2 %%, the median of the tries before the stop is %d, want 13", set, median)
-		}
-		wrong := len(runs(set, 0.3))
-		if wrong >= simulatedRuns*2/100 {
-			t.Errorf("set %d: of %d runs at 30 %%, %d stopped: want under 2 %%", set, simulatedRuns, wrong)
-		}
-		if half := runs(set, 0.5); len(half) > 0 {
-			t.Errorf("set %d: of %d runs at 50 %%, %d stopped, after %v tries: want none", set, simulatedRuns, len(half), half)
-		}
-		t.Logf("set %d: at 2 %% stopped after %d to %d tries; at 30 %% %d of %d stopped", set, hopeless[0], hopeless[len(hopeless)-1], wrong, simulatedRuns)
+		t.Run(fmt.Sprint("set ", set), func(t *testing.T) {
+			t.Parallel()
+			hopeless := runs(set, 0.02)
+			if len(hopeless) != simulatedRuns {
+				t.Errorf("of %d runs at 2 %%, %d stopped: want all", simulatedRuns, len(hopeless))
+			}
+			if median := hopeless[len(hopeless)/2]; median != 13 {
+				t.Errorf("at 2 %%, the median of the tries before the stop is %d, want 13", median)
+			}
+			wrong := len(runs(set, 0.3))
+			if wrong >= simulatedRuns*2/100 {
+				t.Errorf("of %d runs at 30 %%, %d stopped: want under 2 %%", simulatedRuns, wrong)
+			}
+			if half := runs(set, 0.5); len(half) > 0 {
+				t.Errorf("of %d runs at 50 %%, %d stopped, after %v tries: want none", simulatedRuns, len(half), half)
+			}
+			t.Logf("at 2 %% stopped after %d to %d tries; at 30 %% %d of %d stopped", hopeless[0], hopeless[len(hopeless)-1], wrong, simulatedRuns)
+		})
 	}
 }
 
