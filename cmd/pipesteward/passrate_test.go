@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +31,9 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", passRateRules)
-	p := env.run()
+	// run runs the program with the requests of all these retries sent at once.
+	run := func() *program { return env.run("--gitlab-rate", "1000000/1m") }
+	p := run()
 	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	fail := func() (gitlabtest.Job, event.Outcome) { return p.failTwice(env, project.ID, "rspec") }
 	// skipped has the job fail until a retry is skipped: one in 20 is a probe.
@@ -86,7 +87,7 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 
 	p.cancel()
 	p.ended <- <-p.ended
-	p = env.run("--store", "bolt:"+filepath.Join(env.dir, "pipesteward.db"))
+	p = run()
 	job, more := skipped()
 	wantSaid(job, fmt.Sprintf("of the last %d such retries none passed", min(13+probes+more, 20)))
 }
