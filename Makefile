@@ -2,6 +2,7 @@
 
 GOLANGCI_LINT_VERSION := v2.15.0
 GOTESTSUM_VERSION := v1.13.0
+GORELEASER_VERSION := v2.17.0
 GOBIN := $(shell go env GOPATH)/bin
 GOLANGCI_LINT := $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
@@ -9,7 +10,7 @@ GOLANGCI_LINT := $(GOBIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 .PHONY: help
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build ./pipesteward, static
@@ -66,6 +67,14 @@ soak: redis ## the tests that take minutes: kill the program at every step, and 
 .PHONY: deploy
 deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engine
 	cd deploy/check && go mod tidy -diff && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./... && go test ./...
+
+# GoReleaser is large: the first run takes many minutes to build it.
+GORELEASER := go run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+
+.PHONY: release-check
+release-check: ## make what a tag releases, in dist/, but images, signatures and SBOMs, and publish nothing
+	$(GORELEASER) check
+	$(GORELEASER) release --snapshot --clean --skip=docker,sign,sbom,publish
 
 .PHONY: bench
 bench: redis ## run the benchmarks that README.md quotes, some 15 minutes

@@ -233,6 +233,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	if err != nil || c.String("log-window") != "" && (window < 1 || window > rest.MaxLog) { // without one, 0: a command without logs
 		wrong = wrong.WithMalformed("log-window", fmt.Errorf("%q is not a number of bytes from 1 to %d", c.String("log-window"), rest.MaxLog))
 	}
+	built := thisBuild()
 	o := app.Options{
 		Rules:           c.String("rules"),
 		Listen:          c.String("listen"),
@@ -261,7 +262,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		SlackOperators: list("slack-operators"),
 		DryRun:         c.Bool("dry-run"),
 		SecretFiles:    files,
-		Version:        version(),
+		Version:        built.version,
+		Commit:         built.commit,
 	}
 	return o, wrong.Err()
 }

@@ -44,6 +44,7 @@ type Options struct {
 	// paths of these files.
 	SecretFiles map[string]string
 	Version     string // of this program
+	Commit      string // that it was built from; "": unknown
 }
 
 // VariablePrefix begins the environment variables of settings.
