@@ -65,7 +65,7 @@ soak: redis ## the tests that take minutes: kill the program at every step, and 
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m
 
 .PHONY: deploy
-deploy: redis systemd $(GOLANGCI_LINT) ## check deploy/ without a container engine
+deploy: redis systemd promtool $(GOLANGCI_LINT) ## check deploy/ without a container engine
 	cd deploy/check && go mod tidy -diff && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./... && go test ./...
 
 # GoReleaser is large: the first run takes many minutes to build it.
@@ -125,6 +125,13 @@ redis:
 	@command -v redis-server >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy redis-server; \
 	  else echo "the tests need redis-server 7: install it (Debian: apt-get install redis-server)" >&2; exit 1; fi; }
+
+# promtool checks the alerts; Debian has it in the package of the server, which is not started.
+.PHONY: promtool
+promtool:
+	@command -v promtool >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends prometheus; \
+	  else echo "the alerts need promtool: install Prometheus (Debian: apt-get install prometheus)" >&2; exit 1; fi; }
 
 # Chromium photographs pages with Slack's font and with emojis, mogrify makes the pictures small.
 .PHONY: chromium

@@ -240,6 +240,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		AdminListen:     c.String("admin-listen"),
 		AdminAuth:       adminAuth,
 		PublicMetrics:   c.Bool("admin-public-metrics"),
+		Pprof:           c.Bool("admin-pprof"),
 		Store:           secret("store"),
 		GitLabURL:       c.String("gitlab-url"),
 		GitLabAliases:   list("gitlab-alias"),

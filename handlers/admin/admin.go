@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/auth"
+	"github.com/pipesteward/pipesteward/handlers/profiles"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/schema"
@@ -113,6 +115,8 @@ type Config struct {
 	DryRun   bool // the process changes nothing
 	// PublicMetrics lets everybody who reaches the address read /metrics.
 	PublicMetrics bool
+	// Pprof has profiles of the process served.
+	Pprof bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Now   func() time.Time
@@ -152,9 +156,10 @@ var openAPI []byte
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
+//	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
-// Package auth says who may use it: reading needs the role read and all else the role
-// operate, and health checks none. A web page of another origin can't change anything.
+// Package auth says who may use it: reading needs the role read, profiles and all else the
+// role operate, and health checks none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
@@ -187,6 +192,9 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/tries", a.tries)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
+	if cfg.Pprof {
+		profiles.Register(e)
+	}
 	return e
 }
 
@@ -199,6 +207,9 @@ func (a *admin) needs(c echo.Context) auth.Role {
 		if a.PublicMetrics {
 			return auth.RoleNone
 		}
+	}
+	if strings.HasPrefix(c.Path(), profiles.Path) {
+		return auth.RoleOperate
 	}
 	switch c.Request().Method {
 	case http.MethodGet, http.MethodHead:

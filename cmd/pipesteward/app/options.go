@@ -20,6 +20,7 @@ type Options struct {
 	AdminListen     string // address for API, metrics and health; port 0: any that is free
 	AdminAuth       auth.Config
 	PublicMetrics   bool   // everybody who reaches AdminListen may read /metrics
+	Pprof           bool   // AdminListen serves profiles of the process
 	Store           string // bolt:PATH or the URL of a Redis; "": DefaultStore
 	GitLabURL       string
 	GitLabAliases   []string // other base URLs that the same GitLab calls itself by
