@@ -26,7 +26,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 	if len(rs.ends) > 0 && e.Meta.Kind == event.KindPipeline && event.Ended(status) {
 		return true
 	}
-	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
+	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed" || status == "canceled")
 	if len(rs.without) == 0 {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}

@@ -273,6 +273,11 @@ func Counted(instance string, job int64) string { return fmt.Sprintf("counted:%s
 // Retried is the key of the retry that made a job.
 func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }
 
+// RetryEnded is the key that is set once the result of the retry that made a job is queued.
+func RetryEnded(instance string, job int64) string {
+	return fmt.Sprintf("retry-ended:%s:%d", instance, job)
+}
+
 // Decided is the key that is set once a rule has decided to retry a job.
 func Decided(instance string, job int64) string { return fmt.Sprintf("decided:%s:%d", instance, job) }
 
