@@ -144,7 +144,7 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	if e, ended := follow.End(o, v.newRun); ended && r.Rules().Learns() {
+	if e, ended := follow.End(o, v.newRun); ended && e.Job.Status != "canceled" && r.Rules().Learns() {
 		try, err := r.ledger.Of(o, e)
 		if err != nil {
 			return err

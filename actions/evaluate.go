@@ -197,9 +197,10 @@ func (r *Runner) addRetriedJobs(_ context.Context, ev *evaluation) error {
 }
 
 // followRetry adds the result of the retry that made the event's job.
-func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
-	result, err := r.retries.Result(ev.event, ev.decisions, ev.retry)
-	ev.changes.Next = append(ev.changes.Next, result...)
+func (r *Runner) followRetry(ctx context.Context, ev *evaluation) error {
+	result, err := r.retries.Result(ctx, ev.event, ev.decisions, ev.retry)
+	ev.changes.Next = append(ev.changes.Next, result.Next...)
+	ev.changes.Values = append(ev.changes.Values, result.Values...)
 	return err
 }
 

@@ -35,7 +35,7 @@ func main() {
 }
 
 // run is the whole program: it returns the exit status, 0 for success, 1 for
-// failure, 2 for a command line or a setting that makes no sense, or the status that a command
+// failure, 2 for a command line or settings that make no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
@@ -106,7 +106,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 	root := &cli.Command{
 		Name:  "pipesteward",
 		Usage: "keeps GitLab pipelines moving",
-		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line or a setting that makes no sense; commands whose\n" +
+		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line or settings that make no sense; commands whose\n" +
 			"status says more describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on\n" +
 			"standard output.",
 		Version:               thisBuild().String(),

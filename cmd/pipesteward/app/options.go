@@ -24,6 +24,7 @@ type Options struct {
 	Store           string // bolt:PATH or the URL of a Redis; "": DefaultStore
 	GitLabURL       string
 	GitLabAliases   []string // other base URLs that the same GitLab calls itself by
+	TokenScope      string   // that GitLabToken needs, for errors; "": api
 	GitLabToken     string
 	JobToken        string // of the CI job that a command runs in; "": it runs in none
 	GitLabRate      store.Rate
