@@ -55,6 +55,7 @@ nodeSelector: {a: b}
 tolerations: [{key: a, operator: Exists}]
 affinity: {podAntiAffinity: {}}
 priorityClassName: high
+extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"}]
 extraVolumes: [{name: web-config, configMap: {name: web-config}}]
 extraVolumeMounts: [{name: web-config, mountPath: /etc/pipesteward/web-config}]
 `
@@ -195,6 +196,7 @@ func TestReplicas(t *testing.T) {
 	env := environment(d)
 	for name, want := range map[string]string{
 		"PIPESTEWARD_STORE": "", "PIPESTEWARD_STORE_FILE": "/run/secrets/pipesteward/store", "PIPESTEWARD_DRY_RUN": "true", "PIPESTEWARD_ADMIN_OPERATOR_GROUPS": "platform/ops,platform/sre",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
 	} {
 		if env[name] != want {
 			t.Errorf("%s is %q, want %q", name, env[name], want)
@@ -255,6 +257,7 @@ func TestRefused(t *testing.T) {
 		"rules twice":                       {strings.Replace(least, "existingConfigMap: rules", "existingConfigMap: rules, files: {a.yaml: b}", 1), "choose one"},
 		"an admin address open to everyone": {strings.Replace(least, "insecure-admin-without-auth", "dry-run", 1), "nothing says who may use the admin address"},
 		"an Ingress without a name":         {least + "ingress: {enabled: true}", "ingress.host is empty"},
+		"a setting as a variable":           {least + "extraEnv: [{name: PIPESTEWARD_DRY_RUN, value: \"true\"}]", "extraEnv has PIPESTEWARD_DRY_RUN: set it in settings"},
 		"an unknown value":                  {least + "replica: 2", "replica"},
 		"an unknown setting":                {strings.Replace(least, "insecure-admin-without-auth", "gitlab-uri", 1), "gitlab-uri"},
 		"a setting that the chart sets":     {strings.Replace(least, "insecure-admin-without-auth: true", "listen: x", 1), "listen"},
