@@ -24,8 +24,6 @@ import (
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
-var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-
 // item is an entry of a random journal, with the truth about it.
 type item struct {
 	event.Outcome

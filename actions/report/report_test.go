@@ -18,6 +18,8 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
+var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
 // entries is a journal in memory, oldest first. Its cursors count from the newest.
 type entries []store.Entry
 
