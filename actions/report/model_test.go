@@ -48,9 +48,6 @@ func durations(t *rapid.T) seconds {
 	return seconds(rapid.SampledFrom([]float64{-1, 0.5, 30, 612.25}).Draw(t, "duration"))
 }
 
-// prices are those of the reports: runners with other tags have none.
-var prices = rules.Prices{Currency: "EUR", Runners: []rules.RunnerPrice{{Tag: "gpu", Minute: 0.5}, {Tag: "free"}}}
-
 func tags(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"", "gpu", "free", "arm"}).Draw(t, "tag")
 }

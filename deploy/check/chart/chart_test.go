@@ -16,6 +16,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
+	"helm.sh/helm/v4/pkg/strvals"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -59,6 +60,36 @@ extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"}]
 extraVolumes: [{name: web-config, configMap: {name: web-config}}]
 extraVolumeMounts: [{name: web-config, mountPath: /etc/pipesteward/web-config}]
 `
+
+// TestInstalledAsReadmeSays: the values and the rules of README.md's example are what is installed.
+func TestInstalledAsReadmeSays(t *testing.T) {
+	text := read(t, chart+"/README.md")
+	_, below, _ := strings.Cut(text, "```yaml\n")
+	example, _, _ := strings.Cut(below, "```")
+	all := parsed(t, strings.ReplaceAll("\n"+example, "\n   ", "\n"))
+	flag := regexp.MustCompile(`--set-file '([^']+)'`).FindStringSubmatch(text)
+	if flag == nil {
+		t.Fatal("no --set-file")
+	}
+	rules := read(t, "../../../rules.example.yaml")
+	if err := strvals.ParseIntoFile(flag[1], all, func([]rune) (any, error) { return rules, nil }); err != nil {
+		t.Fatal(err)
+	}
+	values, err := yaml.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := rendered(t, string(values))
+	if data := get[corev1.ConfigMap](t, made, "ConfigMap/release-pipesteward-rules").Data; len(data) != 1 || data["rules.yaml"] != rules {
+		t.Errorf("the rules are not those of the file: %q", slices.Collect(maps.Keys(data)))
+	}
+	if d := get[appsv1.Deployment](t, made, "Deployment/release-pipesteward"); *d.Spec.Replicas != 2 || environment(d)["PIPESTEWARD_ADMIN_OPERATOR_GROUPS"] != "platform/ops" {
+		t.Errorf("not what the values say: %+v", d.Spec)
+	}
+	if made["Ingress/release-pipesteward"] == nil {
+		t.Error("no Ingress")
+	}
+}
 
 // render renders the templates of the chart as `helm template` does, by the name of their
 // file.
