@@ -85,7 +85,7 @@ type RulesState struct {
 	Warnings schema.FileErrors `json:"warnings,omitempty"`
 }
 
-// Config is what New needs; all of it is required.
+// Config is what New needs; all of it is required but Page.
 type Config struct {
 	Addr       net.Addr         // of the listener
 	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
@@ -115,8 +115,10 @@ type Config struct {
 	PublicMetrics bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Page is the page for browsers; nil: there is none.
+	Page interface{ Register(e *echo.Echo) }
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 type admin struct{ Config }
@@ -153,6 +155,8 @@ var openAPI []byte
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
 //
+// and the routes of the page for browsers, which is a client of these.
+//
 // Package auth says who may use it: reading needs the role read and all else the role
 // operate, and health checks none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
@@ -187,6 +191,9 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/tries", a.tries)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
+	if cfg.Page != nil {
+		cfg.Page.Register(e)
+	}
 	return e
 }
 
