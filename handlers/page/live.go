@@ -15,13 +15,15 @@ import (
 const eventStream = "text/event-stream"
 
 const (
-	// liveEvery is how often a view is read again for a browser that follows it.
+	// liveEvery is how long after it was read a view is read again for a browser that follows
+	// it; longer where reading takes long, of which a stream has one part in liveShare.
 	liveEvery = 2 * time.Second
+	liveShare = 20
 	// liveFor is how long a stream lasts. The browser then opens another one, which checks
 	// again who it is; and the write timeout of the server is longer.
 	liveFor = 20 * time.Second
 	// maxStreams bounds how many browsers follow views at a time: each reads the store.
-	maxStreams = 100
+	maxStreams = 50
 )
 
 // stream sends what is live on a view as server-sent events, each time that it differs: the
@@ -39,12 +41,11 @@ func (p *Page) stream(r *request, v *view) error {
 	header.Set(echo.HeaderCacheControl, "no-store")
 	header.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	ctx := r.c.Request().Context()
-	tick := time.NewTicker(liveEvery)
-	defer tick.Stop()
 	end := time.NewTimer(liveFor)
 	defer end.Stop()
 	last := r.c.Request().Header.Get("Last-Event-ID")
 	for {
+		began := time.Now()
 		s, err := p.read(r, v)
 		if err != nil {
 			return nil //nolint:nilerr // the browser comes again
@@ -53,7 +54,7 @@ func (p *Page) stream(r *request, v *view) error {
 			return nil //nolint:nilerr // the browser has gone
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(max(liveEvery, liveShare*time.Since(began))):
 		case <-end.C:
 			return nil
 		case <-ctx.Done():

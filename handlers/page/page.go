@@ -6,7 +6,7 @@
 // A view is two files: NAME.go reads its data, and views/NAME.tmpl shows them. Its template
 // defines "controls" (what a person fills in) and "live" (what changes by itself). The views
 // are listed in views.go. All of it works without a script: forms and links. assets/page.js
-// adds keys, and asks the address of the view for its server-sent events (live.go).
+// adds keys, and requests the server-sent events of the view from its address (live.go).
 package page
 
 import (
@@ -57,6 +57,7 @@ type view struct {
 	Path, Title string
 	file        string // the name of its template in views, without its ending
 	linked      bool   // it is in the navigation
+	still       bool   // browsers do not follow it: reading it again and again would press GitLab
 	// read returns the data of the template.
 	read func(r *request) (data any, err error)
 	// changes are what the forms of the view do, by the value of their button "do".
@@ -96,7 +97,7 @@ type shown struct {
 // show answers with a view, or with its events.
 func (p *Page) show(c echo.Context, v *view) error {
 	r := &request{c: c, page: p, Values: c.QueryParams()}
-	if c.Request().Header.Get(echo.HeaderAccept) == eventStream {
+	if c.Request().Header.Get(echo.HeaderAccept) == eventStream && !v.still {
 		return p.stream(r, v)
 	}
 	s, err := p.read(r, v)

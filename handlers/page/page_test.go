@@ -1,6 +1,7 @@
 package page_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,7 +49,8 @@ func (ruleState) State() admin.RulesState {
 
 func (ruleState) MayNotify(string) bool { return true }
 
-// nothing is a GitLab without projects, whose deliveries are none.
+// nothing is a GitLab without projects, whose deliveries are none, and of which nobody
+// requested a catch-up.
 type nothing struct{}
 
 func (nothing) HasProject(context.Context, string) (bool, error) { return false, nil }
@@ -56,6 +58,12 @@ func (nothing) HasProject(context.Context, string) (bool, error) { return false,
 func (nothing) Deliveries(context.Context, func(*event.Delivery) bool, time.Time, string, int) ([]event.Delivery, string, error) {
 	return nil, "", nil
 }
+
+func (nothing) Start(context.Context, event.CatchUp) (event.CatchUp, error) {
+	return event.CatchUp{}, nil
+}
+
+func (nothing) Last(context.Context) (*event.CatchUp, error) { return nil, nil } //nolint:nilnil // there is none
 
 func newRig(tb testing.TB, db store.Store) *rig {
 	tb.Helper()
@@ -68,7 +76,7 @@ func newRig(tb testing.TB, db store.Store) *rig {
 	}
 	r := &rig{TB: tb, store: db, changes: audit.Log{Store: db, Now: time.Now}}
 	r.handler = admin.New(admin.Config{
-		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Deliveries: nothing{}, Projects: nothing{}, Rules: ruleState{}, Changes: r.changes,
+		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
@@ -208,6 +216,49 @@ func TestAssets(t *testing.T) {
 	}
 	if other := r.send(http.MethodGet, "/assets/page.go", "rita", nil); other.Code != http.StatusNotFound {
 		t.Errorf("another file: %d", other.Code)
+	}
+}
+
+// TestFollowed: the address of a view, asked for events, sends its parts, and not again what a
+// browser has that comes back. A story, which costs requests to GitLab, is not followed.
+func TestFollowed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, openBolt(t))
+	r.decide(1)
+	server := httptest.NewServer(r.handler)
+	t.Cleanup(server.Close)
+	follow := func(path, last, until string) string {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-User", "rita")
+		req.Header.Set("Accept", "text/event-stream")
+		req.Header.Set("Last-Event-ID", last)
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var text strings.Builder
+		for lines := bufio.NewScanner(resp.Body); !strings.Contains(text.String(), until) && lines.Scan(); {
+			text.WriteString(lines.Text() + "\n")
+		}
+		return text.String()
+	}
+	first := follow("/decisions", "", "</table>")
+	if !strings.Contains(first, "event: state\n") || !strings.Contains(first, "event: live\ndata: ") || !strings.Contains(first, "data: <tr") {
+		t.Errorf("the first events are\n%s", first)
+	}
+	_, rest, _ := strings.Cut(first, "id: ")
+	id, _, _ := strings.Cut(rest, "\n")
+	if again := follow("/decisions", id, "\n"); !strings.HasPrefix(again, ": unchanged") {
+		t.Errorf("who comes back gets\n%s", again)
+	}
+	if story := follow("/story", "", "<html"); !strings.HasPrefix(story, "<!DOCTYPE html>") {
+		t.Errorf("a story is followed:\n%s", story)
 	}
 }
 

@@ -56,7 +56,7 @@ type ruleInView struct {
 // storyView is the data of the template; without a story it only asks for an address.
 type storyView struct {
 	Address string
-	*story
+	story
 }
 
 func readStory(r *request) (any, error) {
@@ -64,6 +64,6 @@ func readStory(r *request) (any, error) {
 	if v.Address == "" {
 		return v, nil
 	}
-	v.story = &story{}
-	return v, r.get("/api/v1/why", url.Values{"url": {v.Address}}, v.story)
+	err := r.get("/api/v1/why", url.Values{"url": {v.Address}}, &v.story)
+	return v, err
 }

@@ -13,11 +13,14 @@ var views = []view{
 	{Path: "/dead", Title: "Dead records", file: "dead", linked: true, read: readDead, changes: queueChanges},
 	{Path: "/pauses", Title: "Pauses", file: "pauses", linked: true, read: readPauses, changes: pauseChanges},
 	{Path: "/decision", Title: "Decision", file: "decision", read: readDecision},
-	{Path: "/story", Title: "Story", file: "story", read: readStory},
+	{Path: "/story", Title: "Story", file: "story", still: true, read: readStory},
 }
 
 // InNavigation says whether the view is in the navigation.
 func (v view) InNavigation() bool { return v.linked }
+
+// Followed says whether browsers follow the view.
+func (v view) Followed() bool { return !v.still }
 
 //go:embed views
 var viewFiles embed.FS
