@@ -91,6 +91,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	ev := evaluation{record: record, event: e}
 	inForce := r.rulesFor(record)
 	ev.result.At, ev.result.Rules = r.Now().UTC(), inForce.Fingerprint()
+	ev.result.KeepsUnknown = r.Unknown != nil
 	ev.decisions, ev.errs = inForce.EvaluateTraced(ctx, e, r.facts(), &ev.result.Trace)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -199,8 +200,8 @@ func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
 	return err
 }
 
-// keepUnknown keeps the event's job, if it failed and no class covers that, and how its run
-// ended, if it is the retry of such a job. It is durable when the event is done, and an event
+// keepUnknown keeps the event's job, if it failed and no class covers that or its log was not
+// read, and how its run ended, if it is the retry of such a job. It is durable when the event is done, and an event
 // that is evaluated again keeps it once.
 func (r *Runner) keepUnknown(ctx context.Context, ev *evaluation) error {
 	if r.Unknown == nil {
@@ -208,6 +209,11 @@ func (r *Runner) keepUnknown(ctx context.Context, ev *evaluation) error {
 	}
 	if line := ev.result.Unclassified; line != "" {
 		if err := r.Unknown.Failed(ctx, ev.event, line); err != nil {
+			return err
+		}
+	}
+	if ev.result.NotRead {
+		if err := r.Unknown.NotRead(ctx, ev.event); err != nil {
 			return err
 		}
 	}

@@ -59,13 +59,39 @@ func TestUnknownFailures(t *testing.T) {
 	}
 }
 
-// A log that no rule has read is not read for that.
+// A log that no rule has read is not read for that, but counted.
 func TestUnknownFailuresReadNoLog(t *testing.T) {
 	h := actionstest.New(t, "version: 1\nclasses: [{name: disk-full, log: No space left}]\nrules: [{name: r, on: job, if: 'job.stage == \"none\" and job.failure_class == \"disk-full\"', actions: [retry]}]\n")
-	h.Deliver(h.GitLab.JobHookBody(failedWith(h, "$ make\nboom\n").ID))
+	for range 2 {
+		h.Deliver(h.GitLab.JobHookBody(failedWith(h, "$ make\nboom\n").ID))
+	}
 	h.WorkOff()
-	if n := h.GitLab.Count("GET", "/trace"); n != 0 || len(clustersOf(h)) != 0 {
-		t.Errorf("%d logs were read, clusters %q", n, clustersOf(h))
+	if n := h.GitLab.Count("GET", "/trace"); n != 0 || len(clustersOf(h)) != 0 || notReadOf(h) != 2 {
+		t.Errorf("%d logs were read, clusters %q, %d logs were not read", n, clustersOf(h), notReadOf(h))
+	}
+}
+
+func notReadOf(h *actionstest.Harness) int {
+	h.Helper()
+	l := unknown.Log{Store: h.DB}
+	n, err := l.CountNotRead(h.Context(), unknown.Query{})
+	if err != nil {
+		h.Fatal(err)
+	}
+	return n
+}
+
+// With every_failure, the log of each failed job is read once, also if no rule is about it, and
+// only of those that have one.
+func TestUnknownFailuresOfAllJobs(t *testing.T) {
+	h := actionstest.New(t, "version: 1\nclasses: {every_failure: true, include: [common]}\nrules: [{name: r, on: job, if: 'job.status == \"canceled\"', actions: [retry]}]\n")
+	for _, log := range []string{"$ make\nlicense lic-1 refused job 12\n", "$ tar x\ntar: No space left on device\n"} {
+		h.Deliver(h.GitLab.JobHookBody(failedWith(h, log).ID))
+	}
+	h.Deliver(h.GitLab.JobHookBody(h.AddJob(gitlabtest.Job{Name: "build", Log: "$ make\nfine\n"}, "success").ID))
+	h.WorkOff()
+	if got, want := fmt.Sprint(clustersOf(h)), "[1 license lic-<n> refused job <n>, 0 of 0]"; got != want || h.GitLab.Count("GET", "/trace") != 2 || notReadOf(h) != 0 {
+		t.Errorf("%s, want %s; %d logs were read, %d were not", got, want, h.GitLab.Count("GET", "/trace"), notReadOf(h))
 	}
 }
 

@@ -17,13 +17,17 @@ import (
 // Wants reports whether a rule may match the event, by the event's kind and
 // status alone. It sends no requests. If a rule retries jobs, or people may, the
 // end of a run that may be a retry is wanted too: Attempt is above 1, or 0 because it is
-// not known yet. If a rule notifies a receiver at the end of a pipeline, that is wanted.
+// not known yet. If a rule notifies a receiver at the end of a pipeline, that is wanted, and so is
+// each failed job if the logs of all are read.
 func (rs *Rules) Wants(e event.Event) bool {
 	status := e.Job.Status
 	if e.Meta.Kind == event.KindPipeline {
 		status = e.Pipeline.Status
 	}
 	if len(rs.ends) > 0 && e.Meta.Kind == event.KindPipeline && event.Ended(status) {
+		return true
+	}
+	if rs.everyFailure && e.Meta.Kind == event.KindJob && status == "failed" {
 		return true
 	}
 	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
@@ -51,7 +55,9 @@ func (rs *Rules) Evaluate(ctx context.Context, e event.Event, facts expression.F
 func (rs *Rules) EvaluateTraced(ctx context.Context, e event.Event, facts expression.Facts, trace *Trace) ([]event.Decision, []*RuleError) {
 	var found candidates
 	rs.index[e.Meta.Kind].find(&e, &found)
-	if found.n == 0 {
+	readLog := rs.everyFailure && trace != nil && trace.KeepsUnknown && hasFailed(e)
+	if found.n == 0 && !readLog {
+		trace.looked(e, nil)
 		return nil, nil
 	}
 	ev, err := rs.evaluation(ctx, e, facts)
@@ -90,9 +96,10 @@ func (rs *Rules) EvaluateTraced(ctx context.Context, e event.Event, facts expres
 			break
 		}
 	}
-	if trace != nil {
-		trace.Unclassified = ev.Unclassified()
+	if readLog {
+		ev.ReadLog()
 	}
+	trace.looked(e, ev.Session)
 	return ev.decisions, errs
 }
 

@@ -25,6 +25,8 @@ type Rules struct {
 	prices  Prices
 	reports []Report
 	classes *failureclass.Matcher
+	// everyFailure is whether the log of each failed job is read.
+	everyFailure bool
 
 	receivers []receiver.Definition
 	templates templates.Set
@@ -54,6 +56,9 @@ type Set struct {
 	Prices  Prices
 	Reports []Report // names are unique
 	Classes failureclass.List
+	// EveryFailure means that the log of each failed job is read, whether or not a rule reads
+	// it: see Trace.Unclassified.
+	EveryFailure bool
 	// Receivers are those besides Slack; names are unique.
 	Receivers []receiver.Definition
 	DryRun    bool             // of the process: each rule is in dry run, and what people request, too
@@ -66,7 +71,7 @@ type Set struct {
 // New returns the rules of a set, which must not change afterwards.
 func New(set Set) *Rules {
 	rs := &Rules{
-		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: failureclass.NewMatcher(set.Classes), receivers: set.Receivers, templates: set.Templates, language: set.Language, learns: set.Learns,
+		capacity: set.Capacity, limits: set.Limits, storm: set.Storm, prices: set.Prices, reports: set.Reports, classes: failureclass.NewMatcher(set.Classes), receivers: set.Receivers, templates: set.Templates, language: set.Language, learns: set.Learns, everyFailure: set.EveryFailure,
 		dryRun: set.DryRun, retries: set.Requests,
 		byName: map[string]*Rule{}, index: map[string]*ruleIndex{},
 	}
@@ -126,6 +131,9 @@ func (rs *Rules) All() []*Rule { return rs.rules }
 // Receivers returns the definitions of the receivers besides Slack, in file order. The
 // slice is shared and must not be changed.
 func (rs *Rules) Receivers() []receiver.Definition { return rs.receivers }
+
+// ReadsEveryFailure reports whether the log of each failed job is read.
+func (rs *Rules) ReadsEveryFailure() bool { return rs.everyFailure }
 
 // Classes returns the names of all failure classes, those of Pipesteward and
 // those of the rule files, sorted.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 )
 
 // Trace is what an evaluation did with the rules, in short: Explain says more. A
@@ -13,9 +14,31 @@ import (
 type Trace struct {
 	Steps     []Step `json:"steps,omitempty"`
 	StoppedBy string `json:"stopped_by,omitzero"` // the rule behind whose `stop` no rule was evaluated
-	// Unclassified is the telling line of the log of a failed job, if a rule has read the
-	// log and it is of no class of the rule files; else "".
+	// KeepsUnknown is set by a caller that keeps Unclassified: then the log of each failed job
+	// is read, if the rule files want that.
+	KeepsUnknown bool `json:"-"`
+	// Unclassified is the telling line of the log of a failed job, if the log has been read
+	// and is of no class of the rule files; else "".
 	Unclassified string `json:"-"`
+	// NotRead means that the job has failed and its log was not read.
+	NotRead bool `json:"-"`
+}
+
+// hasFailed reports whether the event is of a failed job that has a log.
+func hasFailed(e event.Event) bool {
+	return e.Meta.Kind == event.KindJob && e.Job.Status == "failed" && !e.Job.StartedAt.IsZero()
+}
+
+// looked adds what the log of the event's job said, if the session, which may be nil, has read
+// it.
+func (t *Trace) looked(e event.Event, s *expression.Session) {
+	if t == nil {
+		return
+	}
+	if s != nil {
+		t.Unclassified = s.Unclassified()
+	}
+	t.NotRead = hasFailed(e) && (s == nil || !s.HasReadLog())
 }
 
 // Step is what an evaluation did with one rule.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/joblog/cluster"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const (
@@ -57,7 +58,7 @@ type Query struct {
 // Clusters returns the groups of the failed jobs that a query selects, the one with the most
 // jobs first.
 func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
-	entries, err := l.entries(ctx)
+	entries, err := l.entries(ctx, keys.Unclassified)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +77,7 @@ func (l *Log) Clusters(ctx context.Context, q Query) ([]Cluster, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if e.Line == "" || e.At.Before(q.Since) || !e.isOf(q.Project) {
+		if e.Line == "" || !q.selects(e) {
 			continue
 		}
 		group := tree.Add(words[e.Line])
@@ -131,6 +132,21 @@ func (l *Log) wordsOf(ctx context.Context, entries []entry) (map[string][]string
 	l.mu.Unlock()
 	return all, nil
 }
+
+// CountNotRead returns how many failed jobs that a query selects had a log that was not read, of
+// the 10,000 newest.
+func (l *Log) CountNotRead(ctx context.Context, q Query) (n int, err error) {
+	entries, err := l.entries(ctx, keys.NotRead)
+	for _, e := range entries {
+		if q.selects(e) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// selects reports whether the query selects the entry, if it may be in any cluster.
+func (q Query) selects(e entry) bool { return !e.At.Before(q.Since) && e.isOf(q.Project) }
 
 // isOf reports whether the job is of a project: "" is any, else a glob of paths or an id.
 func (e entry) isOf(project string) bool {

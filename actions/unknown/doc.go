@@ -1,8 +1,10 @@
 // Package unknown keeps the failed jobs that no failure class covers, for people to look at:
 // grouped by what their logs say, with how many there were and how often a retry helped.
 //
-// No log is read for it: a job is kept if a rule has read its log anyway, for
-// job.failure_class, log() or a retry's budget. What is kept is one line, without secrets.
+// By default, no log is read for it: a job is kept if a rule has read its log anyway, for
+// job.failure_class, log() or a retry's budget; of the others, that their log was not read.
+// Rule files may have the log of each failed job read (`every_failure`). What is kept is one
+// line, without secrets.
 //
 //	event of a job ──► Failed, Retried ──► one entry each in the store's log, by the job's id
 //	                                                  │

@@ -55,7 +55,7 @@ func (l *Log) Failed(ctx context.Context, e event.Event, line string) error {
 	if runner == "" && e.Job.Runner.ID != 0 {
 		runner = fmt.Sprint("#", e.Job.Runner.ID)
 	}
-	return l.add(ctx, "failed", e.Meta.Instance, entry{
+	return l.add(ctx, keys.Unclassified, "failed", e.Meta.Instance, entry{
 		Job: e.Job.ID, Line: line, At: endOf(e), Name: e.Job.Name, URL: e.Job.URL, Project: e.Project.Path, ProjectID: e.Project.ID, Runner: runner, Reason: e.Job.FailureReason,
 	})
 }
@@ -66,7 +66,12 @@ func (l *Log) Retried(ctx context.Context, e event.Event, retry *event.Outcome) 
 	if retry == nil || retry.Job.FailureClass != event.ClassOf(retry.Job.FailureReason) {
 		return nil
 	}
-	return l.add(ctx, "retried", e.Meta.Instance, entry{Job: retry.Job.ID, At: endOf(e), Passed: e.Job.Status == "success"})
+	return l.add(ctx, keys.Unclassified, "retried", e.Meta.Instance, entry{Job: retry.Job.ID, At: endOf(e), Passed: e.Job.Status == "success"})
+}
+
+// NotRead keeps that the log of the event's job, which failed, was not read.
+func (l *Log) NotRead(ctx context.Context, e event.Event) error {
+	return l.add(ctx, keys.NotRead, "failed", e.Meta.Instance, entry{Job: e.Job.ID, At: endOf(e), Project: e.Project.Path, ProjectID: e.Project.ID})
 }
 
 // endOf returns when the job of an event ended, as far as that is known.
@@ -77,18 +82,18 @@ func endOf(e event.Event) time.Time {
 	return e.Job.FinishedAt.UTC()
 }
 
-func (l *Log) add(ctx context.Context, kind, instance string, e entry) error {
+func (l *Log) add(ctx context.Context, key, kind, instance string, e entry) error {
 	body, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	return l.Store.Append(ctx, keys.Unclassified, fmt.Sprintf("%s:%s:%d", kind, instance, e.Job), body, maxEntries)
+	return l.Store.Append(ctx, key, fmt.Sprintf("%s:%s:%d", kind, instance, e.Job), body, maxEntries)
 }
 
-// entries returns the entries, newest first.
-func (l *Log) entries(ctx context.Context) (all []entry, err error) {
+// entries returns the entries of a log of the store, newest first.
+func (l *Log) entries(ctx context.Context, key string) (all []entry, err error) {
 	for cursor := ""; ; {
-		some, next, err := l.Store.Appended(ctx, keys.Unclassified, cursor, page)
+		some, next, err := l.Store.Appended(ctx, key, cursor, page)
 		if err != nil {
 			return nil, err
 		}

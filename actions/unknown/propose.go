@@ -4,9 +4,12 @@ import (
 	_ "embed"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"text/template"
 
+	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 )
@@ -26,25 +29,62 @@ type Logs interface {
 }
 
 // Proposal is a failure class for a cluster, with a rule that retries it and a test of that
-// rule.
+// rule. It was tried on the logs of jobs that passed: those that ship with Pipesteward, none of
+// which it matches, and others.
 type Proposal struct {
 	Class   string
-	Rules   string // a rule file
-	Test    string // a file of rule tests for it
-	Logs    int    // of jobs that passed, which the class was tried on
-	Matched []string
+	Rules   string   // a rule file
+	Test    string   // a file of rule tests for it
+	Shipped int      // logs that ship with Pipesteward
+	Logs    int      // other logs
+	Matched []string // names of other logs that the class matches
 }
 
-// Propose returns the proposal for a cluster, tried on the logs of jobs that passed.
+// GenericError says why there is no proposal for a cluster: a class would also be of other
+// failures, or of jobs that passed. A wrong class is worse than none, because a rule retries
+// whatever is of it.
+type GenericError struct {
+	Cluster Cluster
+	Why     string
+}
+
+func (e *GenericError) Error() string {
+	look := ""
+	if len(e.Cluster.Jobs) > 0 {
+		look = " at " + e.Cluster.Jobs[0].URL
+	}
+	return fmt.Sprintf("no class is proposed for the group %s, %q, because that says too little: %s. "+
+		"Look%s for a line that only such failures have, and write a class with a pattern for that by hand; or have the script print why it failed", e.Cluster.ID, e.Cluster.Text, e.Why, look)
+}
+
+// Propose returns the proposal for a cluster, tried on the logs of jobs that passed. The error
+// is a *GenericError if the cluster has fewer than two specific words, or if its pattern matches
+// a log that ships with Pipesteward.
 func Propose(c Cluster, passing Logs) (Proposal, error) {
 	re, err := regexp.Compile(c.Pattern)
 	if err != nil {
 		return Proposal{}, fmt.Errorf("the pattern of cluster %s can't be used: %w", c.ID, err)
 	}
-	p := Proposal{Class: className(c)}
+	if words := specificWords(c.Text); len(words) < enough {
+		left := "no word"
+		if len(words) > 0 {
+			left = fmt.Sprintf("only the word %q", words[0])
+		}
+		return Proposal{}, &GenericError{c, "without what differs from job to job and the words that most logs have, " + left + " is left"}
+	}
+	shipped, err := shippedLogs()
+	if err != nil {
+		return Proposal{}, err
+	}
+	for _, log := range shipped {
+		if re.MatchString(log.Log) {
+			return Proposal{}, &GenericError{c, fmt.Sprintf("the log of a job that passed has it, too: that of %q, which ships with Pipesteward", log.Name)}
+		}
+	}
+	p := Proposal{Class: className(c), Shipped: len(shipped)}
 	err = passing.Each(func(name, log string) error {
 		p.Logs++
-		if re.MatchString(redact.Secrets(joblog.Clean(log))) {
+		if re.MatchString(asMatched(log)) {
 			p.Matched = append(p.Matched, name)
 		}
 		return nil
@@ -65,6 +105,19 @@ func Propose(c Cluster, passing Logs) (Proposal, error) {
 	}
 	return p, nil
 }
+
+// asMatched returns a log as rules match it with classes.
+func asMatched(log string) string { return redact.Secrets(joblog.Clean(log)) }
+
+// shippedLogs returns the logs that ship with Pipesteward, as rules match them with classes.
+var shippedLogs = sync.OnceValues(func() ([]failureclass.PassingLog, error) {
+	logs, err := failureclass.PassingLogs()
+	logs = slices.Clone(logs)
+	for i := range logs {
+		logs[i].Log = asMatched(logs[i].Log)
+	}
+	return logs, err
+})
 
 func firstOr(names []string, otherwise string) string {
 	if len(names) == 0 {

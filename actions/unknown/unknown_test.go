@@ -13,9 +13,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/failureclass"
+	"github.com/pipesteward/pipesteward/rules/joblog"
+	"github.com/pipesteward/pipesteward/rules/joblog/redact"
 	"github.com/pipesteward/pipesteward/rules/lint"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
@@ -196,15 +200,14 @@ func (p passing) Each(visit func(name, log string) error) error {
 // lines have in them, and that it says how many passing logs it matches.
 func TestPropose(t *testing.T) {
 	for _, line := range []string{
-		"license server lic-1 refused job 8807", "it's \"quoted\" & {weird}: #7 [x] *y* <nil> \\d+ $HOME %", "12 34 56", "größer als 1,5 µs", "- a: b", strings.Repeat("word7a8b9c ", 60),
+		"license server lic-1 refused job 8807", "it's \"quoted\" & {weird}: #7 [x] *y* <nil> \\d+ $HOME %", "größer als 1,5 µs", "- alpha: beta", "license server " + strings.Repeat("word7a8b9c ", 60),
+		"许可证服务器拒绝了请求", strings.Repeat("größer(als)", 100), "npm error code EBADENGINE",
 	} {
-		l := newLog(t)
-		if err := l.Failed(t.Context(), failure(1, "platform/shop"), line); err != nil {
-			t.Fatal(err)
-		}
-		p, err := unknown.Propose(clusters(t, l, unknown.Query{})[0], passing{"good.log": "$ make\nfine\n", "bad.log": "\x1b[31m" + line + "\x1b[0m\n"})
+		c := clusterOf(t, line)
+		p, err := unknown.Propose(c, passing{"good.log": "$ make\nfine\n", "bad.log": "\x1b[31m" + line + "\x1b[0m\n"})
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("%q: %v", line, err)
+			continue
 		}
 		if p.Logs != 2 || fmt.Sprint(p.Matched) != "[bad.log]" || !strings.Contains(p.Rules, "matches 1 of 2 logs") {
 			t.Errorf("%q: it matches %q of %d logs:\n%s", line, p.Matched, p.Logs, p.Rules)
@@ -213,36 +216,147 @@ func TestPropose(t *testing.T) {
 		if rules == nil || len(found) > 0 {
 			t.Errorf("%q: %v\n%s", line, found, p.Rules)
 		}
+		if p, err := unknown.Propose(c, passing{}); err != nil || !strings.Contains(p.Rules, "# WARNING: ") {
+			t.Errorf("%q: without logs: %v\n%s", line, err, p.Rules)
+		}
 	}
 	failed := errors.New("no such file")
-	l := newLog(t)
-	if err := l.Failed(t.Context(), failure(1, "a/b"), "x"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unknown.Propose(clusters(t, l, unknown.Query{})[0], broken{failed}); !errors.Is(err, failed) {
+	if _, err := unknown.Propose(clusterOf(t, "license server refused"), broken{failed}); !errors.Is(err, failed) {
 		t.Errorf("error %v, want %v", err, failed)
 	}
+}
+
+// clusterOf returns the cluster of a job whose log has a telling line.
+func clusterOf(t *testing.T, line string) unknown.Cluster {
+	t.Helper()
+	l := newLog(t)
+	if err := l.Failed(t.Context(), failure(1, "platform/shop"), joblog.Telling(line)); err != nil {
+		t.Fatal(err)
+	}
+	return clusters(t, l, unknown.Query{})[0]
+}
+
+// TestProposeNothingGeneric checks that no class is proposed for what logs of many failures, or
+// of jobs that passed, say.
+func TestProposeNothingGeneric(t *testing.T) {
+	for line, why := range map[string]string{
+		"x":                                     "no word is left",
+		"error:":                                "no word is left",
+		"12 34 56":                              "no word is left",
+		"ERROR: Job failed: exit code 1":        "no word is left",
+		"exit status 3":                         "no word is left",
+		"Error: build failed with exit code 1":  "no word is left",
+		"make: *** [Makefile:7: check] Error 1": "no word is left",
+		"error: module 7":                       `only the word "module" is left`,
+		"module: module x1 is a module":         `only the word "module" is left`,
+		"错误":                                    "no word is left",
+		"ssh: connect to host 10.0.0.1 port 22: Connection refused":                                                          `that of "ssh waits for a machine"`,
+		"error during connect: Get \"http://docker:2375/v1.48/info\": dial tcp: lookup docker on 10.0.0.11:53: no such host": `that of "Docker in Docker starts"`,
+	} {
+		_, err := unknown.Propose(clusterOf(t, line), passing{})
+		generic, ok := errors.AsType[*unknown.GenericError](err)
+		if !ok || !strings.Contains(generic.Why, why) || !strings.Contains(err.Error(), "https://gitlab.example.com/platform/shop/-/jobs/1") {
+			t.Errorf("%q: %v, want: %s", line, err, why)
+		}
+	}
+}
+
+// TestProposedPatterns checks that the pattern of each class that is proposed matches the logs
+// of its group, and none of the logs of jobs that passed which ship with Pipesteward.
+func TestProposedPatterns(t *testing.T) {
+	shipped, err := failureclass.PassingLogs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	passed, lines := map[string]string{}, []string(nil) // their texts, and all lines of them
+	for _, log := range shipped {
+		text := redact.Secrets(joblog.Clean(log.Log))
+		passed[log.Name] = text
+		for line := range strings.Lines(text) {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	proposed := 0
+	rapid.Check(t, func(r *rapid.T) {
+		l := &unknown.Log{Store: &memory{}}
+		logs := map[string]string{} // by the telling line
+		for job := range int64(rapid.IntRange(1, 12).Draw(r, "jobs")) {
+			line := rapid.SampledFrom(lines).Draw(r, "line")
+			if rapid.Bool().Draw(r, "another") {
+				line = strings.Join(rapid.SliceOfN(rapid.SampledFrom([]string{
+					"error:", "Error", "failed", "license", "server", "cache", "lic-7.example.com", "12", "/a/b/c.go:1:2:", "2026-11-22 12:00:00", "<nil>", "[::1]:80", `C:\a\b`, "größer", "…", "connect", "npm",
+				}), 1, 6).Draw(r, "words"), " ")
+			}
+			log := redact.Secrets(joblog.Clean("$ make\n" + line + "\nERROR: Job failed: exit code 1\n"))
+			telling := joblog.Telling(strings.Join(joblog.Ending(log), ""))
+			logs[telling] = log
+			if err := l.Failed(t.Context(), failure(job, "a/b"), telling); err != nil {
+				r.Fatal(err)
+			}
+		}
+		all, err := l.Clusters(t.Context(), unknown.Query{})
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, c := range all {
+			if _, err := unknown.Propose(c, passing{}); err != nil {
+				if _, ok := errors.AsType[*unknown.GenericError](err); !ok {
+					r.Fatal(err)
+				}
+				continue
+			}
+			proposed++
+			re := regexp.MustCompile(c.Pattern)
+			for _, job := range c.Jobs {
+				if !re.MatchString(logs[job.Line]) {
+					r.Errorf("%s does not match %q", re, logs[job.Line])
+				}
+			}
+			for name, log := range passed {
+				if re.MatchString(log) {
+					r.Errorf("%s matches the log of %q", re, name)
+				}
+			}
+		}
+	})
+	if proposed == 0 {
+		t.Error("nothing was proposed")
+	}
+}
+
+// memory is a store of entries, newest first.
+type memory struct{ entries []store.Entry }
+
+func (m *memory) Append(_ context.Context, _, id string, body []byte, _ int) error {
+	m.entries = append([]store.Entry{{ID: id, Body: body}}, m.entries...)
+	return nil
+}
+
+func (m *memory) Appended(context.Context, string, string, int) ([]store.Entry, string, error) {
+	return m.entries, "", nil
 }
 
 type broken struct{ error }
 
 func (b broken) Each(func(name, log string) error) error { return b.error }
 
-// BenchmarkClusters makes the groups of as many failures as are kept.
+// BenchmarkClusters makes the groups of as many failures as are kept, as somebody looks for the
+// first time after a start.
 func BenchmarkClusters(b *testing.B) {
 	db, err := bolt.Open(filepath.Join(b.TempDir(), "test.db"), bolt.Options{Now: storetest.NewClock().Now})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
-	l := &unknown.Log{Store: db}
+	filled := &unknown.Log{Store: db}
 	for job := range int64(10_000) {
 		line := fmt.Sprintf("module m%c%c: license server lic-%d.example.com:%d refused job 88%02d of /builds/a/b/c.go:%d after %d.5s", 'a'+rune(job%26), 'a'+rune(job/26%26), job%7, job, job, job%90, job%60)
-		if err := l.Failed(b.Context(), failure(job, "platform/shop"), line); err != nil {
+		if err := filled.Failed(b.Context(), failure(job, "platform/shop"), line); err != nil {
 			b.Fatal(err)
 		}
 	}
 	for b.Loop() {
+		l := &unknown.Log{Store: db}
 		if all, err := l.Clusters(b.Context(), unknown.Query{}); err != nil || len(all) == 0 {
 			b.Fatal(len(all), err)
 		}

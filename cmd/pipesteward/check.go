@@ -27,6 +27,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/receiver"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/rules/schema"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 )
 
 // formats are the output formats of check.
@@ -96,12 +97,22 @@ func explainCheck(w io.Writer, id string) error {
 	} else {
 		check, err := lint.Find(id)
 		if err != nil {
-			return &usageError{fmt.Errorf("--explain: %w", err)}
+			return &usageError{fmt.Errorf("--explain: %w", unexplained(id))}
 		}
 		doc = check.Doc
 	}
 	_, err := fmt.Fprintln(w, wrapped(doc, wrap.Width(w)))
 	return err
+}
+
+// unexplained returns the error for what is neither a check nor a class of a pack.
+func unexplained(id string) error {
+	checks, classes := make([]string, len(lint.Checks)), failureclass.InPacks()
+	for i, c := range lint.Checks {
+		checks[i] = c.ID
+	}
+	return fmt.Errorf("there is no check and no failure class of a pack %q%s: the checks are %s, and the classes are %s; README.md lists both with what they are about, "+
+		"and a class that a rule file defines is explained by its `doc` there", id, spelling.Suggestion(id, slices.Concat(checks, classes)), schema.Enumerate(checks), schema.Enumerate(classes))
 }
 
 // readAllSources reads the rule files at several paths, each file once.

@@ -130,7 +130,9 @@ func TestCheckThatCantBegin(t *testing.T) {
 		{"a directory without rules", []string{"."}, 1, "holds no *.yaml"},
 		{"no such format", []string{"--format", "xml"}, 2, `must be text, json or gitlab, not "xml"`},
 		{"no such check to disable", []string{"--disable", "shadowed"}, 2, `--disable: there is no check "shadowed" (did you mean "shadowed-rule"?)`},
-		{"no such check to explain", []string{"--explain", "shadow-rule"}, 2, `--explain: there is no check "shadow-rule" (did you mean "shadowed-rule"?)`},
+		{"no such check to explain", []string{"--explain", "shadow-rule"}, 2, `--explain: there is no check and no failure class of a pack "shadow-rule" (did you mean "shadowed-rule"?)`},
+		{"no such class to explain", []string{"--explain", "registry-log-in"}, 2, `(did you mean "registry-login"?)`},
+		{"nothing near to explain", []string{"--explain", "xyz"}, 2, "the classes are artifact-missing, artifact-too-large, "},
 		{"no such flag", []string{"--colour"}, 2, "colour"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,10 +23,15 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:      "propose",
 		Usage:     "write a failure class, a rule and a rule test for a group of failed jobs",
 		ArgsUsage: "CLUSTER",
-		Description: "CLUSTER is the id of a group that `unknown` lists. The class is tried on logs of jobs that passed, those of --passing and\n" +
-			"those in the cache of `backtest --passing-logs` on this machine: it must match none of them. The exit status is 1 if it matches some. To have files that `check` and `test` can load:\n\n" +
+		Description: "CLUSTER is the id of a group that `unknown` lists. The class is tried on logs of jobs that passed, and must match none of\n" +
+			"them: those that ship with Pipesteward, those of --passing, and those of your jobs that `backtest --passing-logs` has put into\n" +
+			"its cache on this machine. To have files that `check` and `test` can load:\n\n" +
 			"   pipesteward propose 3f2a9c01 --part rules --passing logs/ > proposed.yaml\n" +
-			"   pipesteward propose 3f2a9c01 --part test > proposed.test.yaml",
+			"   pipesteward propose 3f2a9c01 --part test > proposed.test.yaml\n\n" +
+			"Exit status: 0 if the class matches no log, also if there were none of your jobs to try it on, of which standard error warns;\n" +
+			"1 if it matches some, or if no class is proposed, because the group says too little: it has fewer than two words of three letters\n" +
+			"besides what differs from job to job and the words that most logs have, or a log that ships with Pipesteward has the same;\n" +
+			"2 for a wrong command line.",
 		Flags: append(adminFlags(),
 			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of the cache of `pipesteward backtest --passing-logs`, whose logs of the same GitLab are tried, too; default: as there"},
 			&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable)"},
@@ -44,10 +49,11 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			if part != "all" && part != "rules" && part != "test" {
 				return &usageError{fmt.Errorf("--part must be all, rules or test, not %q", part)}
 			}
-			clusters, err := readUnknown(ctx, c, url.Values{"id": {id}})
+			page, err := readUnknown(ctx, c, url.Values{"id": {id}})
 			if err != nil {
 				return err
 			}
+			clusters := page.Clusters
 			if len(clusters) == 0 {
 				return fmt.Errorf("there is no group %q: `pipesteward unknown` lists them", id)
 			}
@@ -70,12 +76,25 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			if _, err := io.WriteString(stdout, text); err != nil {
 				return err
 			}
+			fmt.Fprintln(stderr, triedOn(p, newPrinter(stderr)))
 			if len(p.Matched) > 0 {
-				fmt.Fprintf(stderr, "the class %s matches %d of %s of jobs that passed: %s\n", p.Class, len(p.Matched), english.Plural(p.Logs, "log", ""), strings.Join(p.Matched, ", "))
 				return errReported
 			}
 			return nil
 		},
+	}
+}
+
+// triedOn says how many logs of jobs that passed a class matches.
+func triedOn(p unknown.Proposal, colour printer) string {
+	switch logs := english.Plural(p.Logs, "log", "") + " of jobs that passed"; {
+	case p.Logs == 0:
+		return colour.yellow("WARNING: the class "+p.Class+" was tried on no log of your jobs that passed") + fmt.Sprintf(", only on %d that ship with Pipesteward. Whether it takes jobs that are fine is not known. "+
+			"Read such logs with `pipesteward backtest --project PROJECT --since 7d --passing-logs 20`, or give files with --passing, and run `propose` again.", p.Shipped)
+	case len(p.Matched) > 0:
+		return fmt.Sprintf("the class %s matches %d of %s: %s", p.Class, len(p.Matched), logs, strings.Join(p.Matched, ", "))
+	default:
+		return fmt.Sprintf("the class %s matches none of %s", p.Class, logs)
 	}
 }
 

@@ -30,7 +30,8 @@ func unknownFailuresCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:  "unknown",
 		Usage: "list failed jobs that no failure class covers, grouped by what their logs say",
 		Description: "Groups the failed jobs by the line of the log that says the most, with numbers, ids, paths, hosts and times masked:\n" +
-			"those whose log a rule has read anyway, for job.failure_class, log() or a retry, and which is of no class in `classes`. The\n" +
+			"those whose log a rule has read anyway, for job.failure_class, log() or a retry, and which is of no class in `classes`, or all\n" +
+			"with `classes: {every_failure: true}` in a rule file. How many logs were not read goes to standard error. The\n" +
 			"newest 10,000 of the last 30 days are kept. Retries are those by Pipesteward. `propose` writes a class for a group.",
 		Flags: append(append(adminFlags(), filterFlags(unknownFilters)...),
 			&cli.IntFlag{Name: "limit", Value: defaultUnknown, Usage: "list at most `N`, those with the most jobs"},
@@ -45,10 +46,11 @@ func unknownFailuresCommand(stdout, stderr io.Writer) *cli.Command {
 			if limit <= 0 {
 				return &usageError{errors.New("--limit must be more than 0")}
 			}
-			clusters, err := readUnknown(ctx, c, query)
+			page, err := readUnknown(ctx, c, query)
 			if err != nil {
 				return err
 			}
+			clusters := page.Clusters
 			more := len(clusters) > limit
 			clusters = clusters[:min(limit, len(clusters))]
 			if err := (unknownPrinter{newItemPrinter(stdout, c.Bool("json"))}).list(clusters); err != nil {
@@ -57,16 +59,37 @@ func unknownFailuresCommand(stdout, stderr io.Writer) *cli.Command {
 			if more {
 				hintMore(stderr, limit)
 			}
+			if hint := page.notRead(); hint != "" {
+				fmt.Fprintln(stderr, hint)
+			}
 			return nil
 		},
 	}
 }
 
+// unknownPage is the response of the server.
+type unknownPage struct {
+	Clusters     []unknown.Cluster `json:"clusters"`
+	NotRead      int               `json:"not_read"`
+	EveryFailure bool              `json:"every_failure"`
+}
+
 // readUnknown reads clusters from a running server.
-func readUnknown(ctx context.Context, c *cli.Command, query url.Values) ([]unknown.Cluster, error) {
-	var page struct{ Clusters []unknown.Cluster }
-	err := callAdmin(ctx, c, http.MethodGet, "/api/v1/unknown?"+query.Encode(), nil, &page)
-	return page.Clusters, err
+func readUnknown(ctx context.Context, c *cli.Command, query url.Values) (page unknownPage, err error) {
+	err = callAdmin(ctx, c, http.MethodGet, "/api/v1/unknown?"+query.Encode(), nil, &page)
+	return page, err
+}
+
+// notRead says how many failed jobs are not counted; "" if all are.
+func (p unknownPage) notRead() string {
+	logs := fmt.Sprintf("the logs of %s were not read, so these jobs are not listed", english.Plural(p.NotRead, "failed job", ""))
+	switch {
+	case !p.EveryFailure:
+		return logs + ": no rule read them, and jobs that no rule is about are not counted at all. To have the log of each failed job read, for one request to GitLab each, write `classes: {every_failure: true}` in a rule file"
+	case p.NotRead > 0:
+		return logs + ": it was before the rules had `every_failure`, or GitLab did not give them"
+	}
+	return ""
 }
 
 // unknownPrinter prints clusters.

@@ -28,6 +28,9 @@ func TestUnknownOfReplicas(t *testing.T) {
 	redis := redistest.Start(t)
 	one, other := env.run("--store", redis.URL()), env.run("--store", redis.URL())
 	one.wants([]string{"unknown"}, "no failed jobs without a class")
+	if _, _, errs := one.output("unknown"); !strings.Contains(errs, "the logs of 0 failed jobs were not read") || !strings.Contains(errs, "every_failure: true") {
+		t.Errorf("unknown does not say which logs were not read: %s", errs)
+	}
 	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	for i, log := range []string{
 		"$ make\nlicense server lic-1.example.com refused job 8801\nERROR: Job failed: exit code 1\n",
@@ -80,6 +83,23 @@ func TestUnknownOfReplicas(t *testing.T) {
 		t.Errorf("exit status %d\n%s%s", code, out, errs)
 	}
 	one.refuses([]string{"propose", group.ID, "--cache", env.path("nothing")}, "--cache: ")
+	code, out, errs = one.output("propose", group.ID, "--passing", good, "--cache", t.TempDir())
+	if code != 0 || !strings.Contains(errs, "matches none of 1 log of jobs that passed") || strings.Contains(out+errs, "WARNING") {
+		t.Errorf("exit status %d\n%s%s", code, out, errs)
+	}
+	code, out, errs = one.output("propose", group.ID, "--cache", t.TempDir())
+	if code != 0 || !strings.Contains(out, "# WARNING: ") || !strings.Contains(errs, "WARNING: ") || !strings.Contains(errs, "backtest --project") {
+		t.Errorf("exit status %d\n%s%s", code, out, errs)
+	}
+	generic := env.gitlab.Latest(env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build", Log: "$ make\nerror: x\nERROR: Job failed: exit code 1\n"}).ID, "build")
+	env.gitlab.Finish(generic.ID, "failed", "script_failure")
+	one.post(env.gitlab.JobHookBody(generic.ID))
+	one.workedOff()
+	all := list[unknown.Cluster](one, "unknown")
+	code, out, errs = one.output("propose", all[len(all)-1].ID)
+	if code != 1 || out != "" || !strings.Contains(errs, `"error: x", because that says too little`) {
+		t.Errorf("exit status %d\n%s%s", code, out, errs)
+	}
 	code, out, errs = one.output("propose", group.ID, "--passing", env.path("logs"), "--passing", good)
 	if code != 1 || !strings.Contains(out, "matches 1 of 2 logs") || !strings.Contains(out, "\n---\n") || !strings.Contains(errs, "logs/bad.log") {
 		t.Errorf("exit status %d\n%s%s", code, out, errs)

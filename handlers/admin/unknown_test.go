@@ -18,11 +18,11 @@ type unknowns struct{ err error }
 
 var _ admin.UnknownLister = &unknowns{}
 
-func (u *unknowns) Unknown(_ context.Context, since time.Time, project, id string) (any, error) {
-	return []unknown.Cluster{{
+func (u *unknowns) Unknown(_ context.Context, since time.Time, project, id string) (admin.UnknownPage, error) {
+	return admin.UnknownPage{NotRead: 7, Clusters: []unknown.Cluster{{
 		Text: fmt.Sprintf("since %s of %q, %q", now.Sub(since).Round(time.Minute), project, id), First: now, Last: now,
 		Reasons: []string{"script_failure"}, Jobs: []unknown.Job{{ID: 7}}, Names: []string{}, Projects: []string{}, Runners: []string{},
-	}}, u.err
+	}}}, u.err
 }
 
 // TestUnknown: the parameters select the clusters; what can't be meant is refused.
@@ -36,6 +36,7 @@ func TestUnknown(t *testing.T) {
 	}{
 		{"?since=2h&project=platform/*&id=3f2a", http.StatusOK, `since 2h0m0s of \"platform/*\", \"3f2a\"`},
 		{"", http.StatusOK, `"failed":0`},
+		{"", http.StatusOK, `"not_read":7,"every_failure":false`},
 		{"?since=yesterday", http.StatusBadRequest, "a duration like 2h or 7d"},
 		{"?project=[", http.StatusBadRequest, "project"},
 		{"?limit=1", http.StatusBadRequest, "there are since, project, id"},

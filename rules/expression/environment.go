@@ -93,7 +93,7 @@ func environmentOf(ctx context.Context, e event.Event, facts Facts, m *limits.Ma
 		if err != nil {
 			return "", err
 		}
-		q.log = readable(text, e)
+		q.log, q.read = readable(text, e), true
 		return q.log, nil
 	})
 	env := environment{
@@ -200,7 +200,8 @@ func boundExcerpt(lines int) error {
 type requests struct {
 	names  []string // names of functions, in the order of the requests
 	closed bool     // further requests fail
-	log    string   // of the event's job, if it was requested
+	log    string   // of the event's job, if it was read
+	read   bool     // it was
 }
 
 var errNotRequested = errors.New("the condition did not request this from GitLab")

@@ -116,9 +116,16 @@ func (s *Session) FailureClass(j event.Job) (string, error) {
 	return class, err
 }
 
+// ReadLog reads the log of the event's job, if no expression has. A log that can't be read
+// is none.
+func (s *Session) ReadLog() { _, _ = s.env.(environment).Log() }
+
+// HasReadLog reports whether the log of the event's job was read.
+func (s *Session) HasReadLog() bool { return s.requests.read }
+
 // Unclassified returns the telling line of the ending of the log of the event's job, if the
-// job failed, an expression has read the log, and it is of no class of the rule files; else
-// "". It sends no request.
+// job failed, its log has been read, and it is of no class of the rule files; else "". It sends
+// no request.
 func (s *Session) Unclassified() string {
 	e := s.Event
 	if e.Meta.Kind != event.KindJob || e.Job.Status != "failed" || s.requests.log == "" {

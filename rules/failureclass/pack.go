@@ -52,6 +52,20 @@ func InPack(name string) (class *Class, pack string) {
 	return nil, ""
 }
 
+// InPacks returns the names of the classes of all packs.
+func InPacks() (names []string) {
+	for _, pack := range Packs() {
+		classes, err := Pack(pack)
+		if err != nil {
+			continue
+		}
+		for _, c := range classes {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // entry is a class of a pack, as its file has it.
 type entry struct {
 	Name    string   `yaml:"name"`

@@ -66,10 +66,9 @@ func TestSamples(t *testing.T) {
 
 // job is a log of a job in testdata.
 type job struct {
-	Name      string `yaml:"name"`
-	Class     string `yaml:"class"`
-	NoiseLast bool   `yaml:"noise_last"` // see passing.yaml
-	Log       string `yaml:"log"`
+	Name  string `yaml:"name"`
+	Class string `yaml:"class"`
+	Log   string `yaml:"log"`
 }
 
 func jobs(t *testing.T, file string, atLeast int) (list []job) {
@@ -117,20 +116,13 @@ func TestFailingLogs(t *testing.T) {
 // without the runner's word for it: not if the same command had gone on and failed.
 func TestPassingLogs(t *testing.T) {
 	_, m := common(t)
-	all := jobs(t, "passing.yaml", 40)
-	files, err := filepath.Glob("testdata/passing/*.log")
-	if err != nil || len(files) < 5 {
-		t.Fatalf("%d logs, %v", len(files), err)
-	}
-	for _, name := range files {
-		log, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, job{Name: filepath.Base(name), Log: strings.TrimSuffix(strings.TrimSuffix(string(log), succeeded), cleaning)})
+	all, err := failureclass.PassingLogs()
+	if err != nil || len(all) < 45 {
+		t.Fatalf("%d logs, %v", len(all), err)
 	}
 	for _, j := range all {
 		t.Run(j.Name, func(t *testing.T) {
+			log := strings.TrimSuffix(strings.TrimSuffix(j.Log, succeeded), cleaning)
 			ends := map[string]string{
 				"it passed":                    cleaning + succeeded,
 				"it failed by the next lines":  "the checksums differ\n" + cleaning + failed,
@@ -140,7 +132,7 @@ func TestPassingLogs(t *testing.T) {
 				ends["it failed and said nothing"] = cleaning + failed
 			}
 			for what, end := range ends {
-				if got, err := m.Match(joblog.Clean(j.Log+end), free); got != "" || err != nil {
+				if got, err := m.Match(joblog.Clean(log+end), free); got != "" || err != nil {
 					t.Errorf("%s: the log is of class %q: %v", what, got, err)
 				}
 			}

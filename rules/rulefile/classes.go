@@ -40,8 +40,10 @@ func (s *set) classesSchema() schema.Schema {
 	define := schema.List(new([]failureclass.Class), 1, s.class)
 	keys := schema.Mapping("classes", schema.Fields{
 		schema.Key("include", "Packs of classes that ship with Pipesteward: common. Their classes come behind those of all rule files, and one with the name of a class of a rule file is left out.",
-			schema.List(new([]string), 1, s.pack)),
+			schema.Distinct(schema.List(new([]string), 1, s.pack))),
 		schema.Key("define", "Classes of your own.", define),
+		schema.Key("every_failure", "Whether the log of each failed job is read, for one request to GitLab each, so that `pipesteward unknown` counts all: true or false. Without it, only logs that a rule reads are. It is for all files, so only one file can have it.",
+			s.unique(schema.Bool(&s.everyFailure))),
 	})
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {

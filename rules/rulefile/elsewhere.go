@@ -122,7 +122,7 @@ func eventKind(to *string) schema.Schema {
 
 // outcomes reads the outcomes that are worth a notification.
 func outcomes(to *[]string) schema.Schema {
-	list := schema.List(to, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Whens) })
+	list := schema.Distinct(schema.List(to, 1, func(result *string) schema.Schema { return schema.OneOf(result, event.Whens) }))
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			meant := n.Value

@@ -28,7 +28,7 @@ func (rd *reader) targets(r *rules.Rule, a *rules.Action) schema.Field {
 	if event.SupportsBridges(a.Verb) {
 		want, of = expression.WantRuns, "a list of jobs, or of trigger jobs (bridges)"
 	}
-	names := schema.List(&a.Names, 1, jobName)
+	names := schema.Distinct(schema.List(&a.Names, 1, jobName))
 	computed := rd.expression(&a.Jobs, want, func() expression.Purpose { return rd.eventPurpose(r) })
 	return schema.Key(
 		"jobs", "The jobs to act on. Either names of jobs of the pipeline, or globs of names in which * is any text: of those, the jobs "+selected[a.Verb]+", in the order of the list. Or an expression that returns "+of+". Without it: the job of the event. A rule `on: pipeline` needs it.",

@@ -40,6 +40,8 @@ type set struct {
 	prices  rules.Prices
 	reports []rules.Report
 	classes failureclass.List
+	// everyFailure is whether the log of each failed job is read.
+	everyFailure bool
 
 	receivers []receiver.Definition
 	templates templates.Set

@@ -90,7 +90,7 @@ func Parse(o Options, sources []Source) *Parsed {
 	all.Set.Limits, all.Set.Storm, all.Set.Classes = together.limits, together.storm, together.classes
 	all.Set.Receivers, all.Set.Templates, all.Set.Language = together.receivers, together.templates, together.replies
 	all.Set.Prices, all.Set.Reports = together.prices, together.reports
-	all.Set.Learns = together.learns
+	all.Set.Learns, all.Set.EveryFailure = together.learns, together.everyFailure
 	return all
 }
 

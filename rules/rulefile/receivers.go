@@ -113,14 +113,14 @@ func exclusive(of schema.Schema, name string) schema.Schema {
 func mentionInSlack() schema.JSON {
 	return schema.JSON{
 		"if":   schema.JSON{"required": []string{"channel"}},
-		"then": schema.JSON{"properties": schema.JSON{"mention": schema.List(new([]string), 1, mention).JSON()}},
+		"then": schema.JSON{"properties": schema.JSON{"mention": schema.Distinct(schema.List(new([]string), 1, mention)).JSON()}},
 	}
 }
 
 // mentions reads the list `mention` of an entry of notify, whose receiver is known.
 func (s *set) mentions(v *rules.Notify) schema.Schema {
-	inSlack := schema.List(&v.Mention, 1, mention)
-	elsewhere := schema.List(&v.Mention, 1, func(to *string) schema.Schema {
+	inSlack := schema.Distinct(schema.List(&v.Mention, 1, mention))
+	elsewhere := schema.Distinct(schema.List(&v.Mention, 1, func(to *string) schema.Schema {
 		text := schema.Text(to)
 		return schema.Schema{
 			Read: func(f *schema.Document, n *yaml.Node, what string) {
@@ -129,7 +129,7 @@ func (s *set) mentions(v *rules.Notify) schema.Schema {
 			},
 			JSON: text.JSON,
 		}
-	})
+	}))
 	return schema.Schema{
 		Read: func(f *schema.Document, n *yaml.Node, what string) {
 			if v.Receiver == event.ReceiverSlack {

@@ -159,6 +159,34 @@ func List[T any](to *[]T, least int, item func(*T) Schema) Schema {
 	}
 }
 
+// Distinct reads a list as another schema does, in which no value may occur twice.
+func Distinct(list Schema) Schema {
+	return Schema{
+		Read: func(f *Document, n *yaml.Node, what string) {
+			list.Read(f, n, what)
+			if n.Kind != yaml.SequenceNode {
+				return
+			}
+			seen := map[string]bool{}
+			for _, item := range n.Content {
+				value := Resolve(item)
+				if !IsText(value) {
+					continue
+				}
+				if seen[value.Value] {
+					f.FailAt(item, "%q occurs twice in %s", value.Value, what)
+				}
+				seen[value.Value] = true
+			}
+		},
+		JSON: func() JSON {
+			s := list.JSON()
+			s["uniqueItems"] = true
+			return s
+		},
+	}
+}
+
 // Text reads a text. A number or a boolean is read as its text in the file.
 func Text(to *string) Schema {
 	return Schema{

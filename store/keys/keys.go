@@ -130,6 +130,7 @@ var Families = []Family{
 	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
 	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
 	{Log, "evaluations", "actions", "30d; the newest 256 blocks", "what the rules made of events"},
+	{Log, "not-read", "actions/unknown", "30d; the newest 10,000", "failed jobs whose log was not read"},
 	{Log, "unclassified", "actions/unknown", "30d; the newest 10,000", "failed jobs whose log is of no class, and what came of their retries"},
 }
 
@@ -441,6 +442,9 @@ const (
 
 // Unclassified is the key of the log of failed jobs whose log is of no class.
 const Unclassified = "unclassified"
+
+// NotRead is the key of the log of failed jobs whose log was not read.
+const NotRead = "not-read"
 
 // Evaluations is the key of the log of what the rules made of events.
 const Evaluations = "evaluations"

@@ -39,7 +39,7 @@ var made = map[keys.Use][]string{
 		keys.Retried(a, 7), keys.EndEvaluated(a, 7), keys.Counted(a, 7), keys.FailedRun(a, 7, a), keys.ClassTries(a), keys.ProjectTries(a, 7, 7), keys.RulesInForce(a), keys.Undelivered, keys.Unseen(a), keys.Schedule(a, a, a), keys.State(a, a, a, 7, a), keys.Message(a, a), keys.Note(a, 7, 7), keys.CommitStatus(a, 7, 7), keys.Storm(a), keys.SweepByHand(a, false),
 		keys.Reported(a, "<>:7:<>"), keys.Trouble, keys.WebhooksKept(a),
 	},
-	keys.Log: {keys.Delivered, keys.DeliveredByOthers, keys.Evaluations, keys.Unclassified},
+	keys.Log: {keys.Delivered, keys.DeliveredByOthers, keys.Evaluations, keys.NotRead, keys.Unclassified},
 }
 
 var placeholder = regexp.MustCompile(`<[^>]*>`)

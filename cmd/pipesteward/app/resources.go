@@ -207,13 +207,22 @@ func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
 }
 
 // unknowns lists the failed jobs that no class covers, for the admin API.
-type unknowns struct{ *unknown.Log }
+type unknowns struct {
+	*unknown.Log
+	rules func() *rules.Rules
+}
 
 var _ admin.UnknownLister = unknowns{}
 
 // Unknown implements admin.UnknownLister.
-func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id string) (any, error) {
-	return u.Clusters(ctx, unknown.Query{Since: since, Project: project, ID: id})
+func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id string) (page admin.UnknownPage, err error) {
+	q := unknown.Query{Since: since, Project: project, ID: id}
+	if page.Clusters, err = u.Clusters(ctx, q); err != nil {
+		return page, err
+	}
+	page.NotRead, err = u.CountNotRead(ctx, q)
+	page.EveryFailure = u.rules().ReadsEveryFailure()
+	return page, err
 }
 
 // slackReports sums the journal for the command in Slack.

@@ -66,6 +66,7 @@ func TestGroups(t *testing.T) {
 		{"other lengths", []string{"a b c", "a b c d"}, []string{"a b c d", "a b c"}},
 		{"little in common", []string{"the quick brown fox jumps", "the quick red cat sleeps"}, []string{"the quick red cat sleeps", "the quick brown fox jumps"}},
 		{"cut", []string{"something went wrong with thi…", "something went wrong with this and th…"}, []string{"something went wrong with this and", "something went wrong with"}},
+		{"cut in the only word", []string{"aaaaaaaaaa…"}, []string{"aaaaaaaaaa<…>"}},
 		{"no words", []string{"", "  "}, []string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -120,22 +121,52 @@ func TestPatternOfAWildcardThatIsATime(t *testing.T) {
 func drawLine(t *rapid.T) string {
 	words := rapid.SliceOfN(rapid.SampledFrom([]string{
 		"error:", "failed", "module", "alpha", "beta", "(a+b)", "<nil>", "12", "503", "[x]", "/a/b/c.go:1:2:", "https://example.com/a", "v1.2.3", "2026-11-22 12:00:00", "10.0.0.1:80",
-		"runner-a1b2c3d4-7", "\t", "8f3a2c1d", "1m30s", "…", "$HOME/x/y", `"quoted 7"`, "größer",
-	}), 0, 12).Draw(t, "words")
-	return strings.Join(words, " ")
+		"runner-a1b2c3d4-7", "\t", "8f3a2c1d", "1m30s", "…", "alp…", "$HOME/x/y", `"quoted 7"`, "größer", "许可证", "\u00a0", "\u2003x", "a\tb",
+		"[fe80::1%eth0]:443", "[::1]", "[2001:db8::1]:80,", `C:\builds\shop\a.txt:`, `D:\Program`, "3fa85f64-5717-4562-b3fc-2c963f66afa6", "id=3FA85F64-5717-4562-B3FC-2C963F66AFA6;",
+		"at=2026-11-22 12:00:00", "2026-11-22 12:00:00.123456+0100:", "2026-11-22", "12:00:01,5", "(2026-11-22T12:00:00Z)", `url="https://example.com/a?b=c&d='e'"`, `'http://[::1]:80/x'`, "https://", "<https://a.b/c>",
+		"sha256:3f8a1bc7", "registry.example.com/base:9", "a@b.example.com", "../x/y", "=~+*?{2}|^$", `\d+`, "1,234.5%", "0x7f", "--", "50%", "a<b>c", "‹n›", strings.Repeat("long", 200),
+	}), 0, 60).Draw(t, "words")
+	return strings.Join(words, rapid.SampledFrom([]string{" ", " ", "  ", "\t", "", "="}).Draw(t, "between"))
 }
 
-// TestPatterns checks that the pattern of a group matches each line that was added to it,
-// wherever it is in a log, and that the groups follow from the lines alone.
+// TestMaskOfSuspiciousWords checks that Mask leaves out no word that has something to mask.
+func TestMaskOfSuspiciousWords(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		line := drawLine(t)
+		if rapid.Bool().Draw(t, "any") {
+			line = rapid.StringOf(rapid.SampledFrom([]rune("aAfF09 .:/\\\\-[]\t\"'=<…ßsmhgoTZ%"))).Draw(t, "line")
+		}
+		if got, want := cluster.Mask(line), cluster.MaskWhole(line); got != want {
+			t.Errorf("Mask(%q)\n got %q\nwant %q", line, got, want)
+		}
+	})
+}
+
+// BenchmarkMask masks the line of BenchmarkClusters in actions/unknown, each time with other
+// numbers; whole: with all words matched with regular expressions.
+func BenchmarkMask(b *testing.B) {
+	for name, mask := range map[string]func(string) string{"mask": cluster.Mask, "whole": cluster.MaskWhole} {
+		b.Run(name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				mask(fmt.Sprintf("module mab: license server lic-%d.example.com:%d refused job 88%02d of /builds/a/b/c.go:%d after %d.5s", i%7, i, i, i%90, i%60))
+			}
+		})
+	}
+}
+
+// TestPatterns checks that the pattern of a group matches each log whose telling line was
+// added to it, wherever the line is in the log, and that the groups follow from the lines
+// alone.
 func TestPatterns(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		one, other := cluster.New(5), cluster.New(5)
 		groups := map[*cluster.Group][]string{}
 		for range rapid.IntRange(0, 20).Draw(t, "lines") {
-			line := drawLine(t)
+			log := joblog.Clean("  " + drawLine(t) + rapid.SampledFrom([]string{"\n", "\r\n", ""}).Draw(t, "end"))
+			line := joblog.Telling(log)
 			other.Add(cluster.Words(line))
 			if g := one.Add(cluster.Words(line)); g != nil {
-				groups[g] = append(groups[g], line)
+				groups[g] = append(groups[g], log)
 			}
 		}
 		texts := func(tree *cluster.Tree) (all []string) {
@@ -147,14 +178,14 @@ func TestPatterns(t *testing.T) {
 		if diff := cmp.Diff(texts(one), texts(other)); diff != "" {
 			t.Errorf("the same lines have other groups:\n%s", diff)
 		}
-		for g, lines := range groups {
+		for g, logs := range groups {
 			re, err := regexp.Compile(g.Pattern())
-			if err != nil {
-				t.Fatal(err)
+			if err != nil || len(re.String()) > 1000 {
+				t.Fatalf("pattern of %d bytes: %v", len(re.String()), err)
 			}
-			for _, line := range lines {
-				if !re.MatchString("before\n  " + line + "\nafter") {
-					t.Errorf("%q of group %q is not matched by %s", line, g.Text(), re)
+			for _, log := range logs {
+				if !re.MatchString("before\n"+log) || !re.MatchString(log+"\nafter") {
+					t.Errorf("%q of group %q is not matched by %s", log, g.Text(), re)
 				}
 			}
 		}

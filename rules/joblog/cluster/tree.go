@@ -42,11 +42,17 @@ type Group struct {
 // last.
 func New(most int) *Tree { return &Tree{most: max(1, most), leaves: map[leaf][]*Group{}} }
 
-// Words returns the words of a line that count, with masks.
+// Words returns the words of a line that count, with masks. The word in which a line was cut,
+// which then ends with …, does not count, unless it is the only one.
 func Words(line string) []string {
-	words := strings.Fields(Mask(line))
-	if last := len(words) - 1; last > 0 && strings.HasSuffix(words[last], "…") { // the line was cut in this word
-		words = words[:last]
+	words := strings.FieldsFunc(Mask(line), func(r rune) bool { return r == ' ' || r == '\t' })
+	if last := len(words) - 1; last >= 0 {
+		switch whole, wasCut := strings.CutSuffix(words[last], "…"); {
+		case wasCut && last > 0:
+			words = words[:last]
+		case wasCut:
+			words[last] = whole + rest
+		}
 	}
 	return words[:min(len(words), maxWords)]
 }
@@ -192,29 +198,59 @@ func (t *Tree) Groups() []*Group {
 // Text returns the words that the lines of the group have in common, with masks.
 func (g *Group) Text() string { return strings.Join(g.words, " ") }
 
-// anyWord matches a word of a masked line as it is in the log: one that has a time may have a
-// blank, as in 2026-11-22 12:00:00.
-const anyWord = `\S+(?: \d\d:\d\d\S*)*`
+// Regular expressions for parts of lines, as they are in the log.
+const (
+	blank  = `[\t\pZ]` // what may be around a line
+	blanks = `[ \t]+`  // what is between its words
+	// anyWord matches a word of a masked line: one that has a time may have a blank, as in
+	// 2026-11-22 12:00:00.
+	anyWord = `\S+(?: \d\d:\d\d\S*)*`
+)
+
+// maxPattern bounds a pattern, in bytes: a class of a rule file takes 1,000.
+const maxPattern = 900
 
 // mask matches a mask.
-var mask = regexp.MustCompile(`<(?:\*|[a-z]+)>`)
+var mask = regexp.MustCompile(`<(?:[*…]|[a-z]+)>`)
 
-// Pattern returns a regular expression that matches each line of the group in a log.
+// Pattern returns a regular expression that matches each line of the group in a log: a line
+// that begins with its words, as many as fit.
 func (g *Group) Pattern() string {
 	var b strings.Builder
-	b.WriteString(`(?m)^[ \t]*`)
+	b.WriteString(`(?m)^` + blank + `*`)
+	end := `(?:` + blank + `|$)`
 	for i, w := range g.words {
+		next := wordPattern(w)
 		if i > 0 {
-			b.WriteString(`[ \t]+`)
+			next = blanks + next
 		}
-		last := 0
-		for _, at := range mask.FindAllStringIndex(w, -1) {
-			b.WriteString(quote(w[last:at[0]]) + matches(w[at[0]:at[1]]))
-			last = at[1]
+		if b.Len()+len(next)+len(end) > maxPattern {
+			if i > 0 {
+				break
+			}
+			next = wordPattern(start(w) + rest)
 		}
-		b.WriteString(quote(w[last:]))
+		b.WriteString(next)
 	}
-	return b.String()
+	return b.String() + end
+}
+
+// start returns as much of a word, without its masks, as fits into a pattern in any case.
+func start(w string) string {
+	const most = maxPattern / 3 // bytes; quoted, they are at most twice as many
+	w, _, _ = strings.Cut(w, "<")
+	return strings.ToValidUTF8(w[:min(len(w), most)], "")
+}
+
+// wordPattern returns a regular expression for a word with masks.
+func wordPattern(w string) string {
+	var b strings.Builder
+	last := 0
+	for _, at := range mask.FindAllStringIndex(w, -1) {
+		b.WriteString(quote(w[last:at[0]]) + matches(w[at[0]:at[1]]))
+		last = at[1]
+	}
+	return b.String() + quote(w[last:])
 }
 
 // quote returns a regular expression for a text of a masked line.
@@ -228,6 +264,9 @@ func matches(mask string) string {
 		if k.mask == mask {
 			return k.matches
 		}
+	}
+	if mask == rest {
+		return `\S*`
 	}
 	return anyWord // a wildcard
 }

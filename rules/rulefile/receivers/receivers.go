@@ -163,7 +163,7 @@ func settingOf(d *receiver.Definition, setting string) schema.Field {
 	case "from":
 		return schema.Key(setting, "The sender, like \"Pipesteward <ci@example.com>\".", schema.Text(&d.From))
 	}
-	return schema.Key(setting, "The recipients, like [team@example.com].", schema.List(&d.To, 1, schema.Text))
+	return schema.Key(setting, "The recipients, like [team@example.com].", schema.Distinct(schema.List(&d.To, 1, schema.Text)))
 }
 
 // secretText reads a value that no message may have.

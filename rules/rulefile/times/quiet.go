@@ -22,7 +22,7 @@ func Quiet(to *rules.Quiet, except schema.Schema) schema.Schema {
 		schema.Key("from", "When the quiet hours begin: a time of the day, like \"20:00\".", schema.Required(schema.Matching(&h.From, clockTime, howTo), "when do the quiet hours begin? Write `from`, like `from: \"20:00\"`")),
 		schema.Key("to", "When they end: the next such time of the day.", schema.Required(schema.Matching(&h.To, clockTime, howTo), "when do the quiet hours end? Write `to`, like `to: \"07:00\"`")),
 		schema.Key("timezone", "The time zone of both, as the IANA database names it, like Europe/Berlin.", timezone(&h.Timezone)),
-		schema.Key("days", "The days of the week on which they begin. Without it: each day.", schema.List(&h.Days, 1, func(day *string) schema.Schema { return schema.OneOf(day, event.Weekdays) })),
+		schema.Key("days", "The days of the week on which they begin. Without it: each day.", schema.Distinct(schema.List(&h.Days, 1, func(day *string) schema.Schema { return schema.OneOf(day, event.Weekdays) }))),
 		schema.Key("except", "The outcomes whose notifications do not wait. Without it: all wait.", except),
 	})
 	return schema.Schema{

@@ -16,8 +16,8 @@ import (
 func Schedule(s *rules.Schedule) schema.Schema {
 	*s = rules.Schedule{Timezone: "UTC", Scope: []string{"success", "failed", "canceled"}, Missed: rules.MissedRun}
 	keys := schema.Mapping("schedule", append(When(s),
-		schema.Key("projects", "Which projects: ids, paths, globs of paths, or paths of groups, which select all projects in them and in their subgroups.", schema.Required(schema.List(&s.Projects, 1, Projects), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")),
-		schema.Key("scope", "The statuses of the jobs to evaluate.", schema.List(&s.Scope, 1, func(to *string) schema.Schema { return schema.OneOf(to, event.Statuses) })),
+		schema.Key("projects", "Which projects: ids, paths, globs of paths, or paths of groups, which select all projects in them and in their subgroups.", schema.Required(schema.Distinct(schema.List(&s.Projects, 1, Projects)), "which `projects`? Write ids, paths, globs or groups, like `projects: [\"platform/*\"]`")),
+		schema.Key("scope", "The statuses of the jobs to evaluate.", schema.Distinct(schema.List(&s.Scope, 1, func(to *string) schema.Schema { return schema.OneOf(to, event.Statuses) }))),
 		schema.Key("missed", "What happens to a run that was due while no Pipesteward was running: `run` makes up for all missed runs with one run; `skip` waits for the next.", schema.OneOf(&s.Missed, []string{rules.MissedRun, rules.MissedSkip})),
 	))
 	return keys
