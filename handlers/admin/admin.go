@@ -115,10 +115,9 @@ type Config struct {
 	PublicMetrics bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
-	// Page is the page for browsers; nil: there is none.
-	Page interface{ Register(e *echo.Echo) }
-	Now  func() time.Time
-	Log  *slog.Logger
+	Page  interface{ Register(e *echo.Echo) } // the page for browsers, beside the API; nil: there is none
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 type admin struct{ Config }
@@ -154,8 +153,6 @@ var openAPI []byte
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
-//
-// and the routes of the page for browsers, which is a client of these.
 //
 // Package auth says who may use it: reading needs the role read and all else the role
 // operate, and health checks none. A web page of another origin can't change anything.

@@ -26,7 +26,7 @@ var functions = template.FuncMap{
 		return event.Coarse(time.Duration(seconds * float64(time.Second)))
 	},
 	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-	"first": func(texts ...string) string { return cmp.Or(texts...) },
+	"first": cmp.Or[string],
 	"lines": func(s string) []string { return strings.Split(s, "\n") },
 	"count": func(n int) string { return humanize.Comma(int64(n)) },
 	"dict":  dict,

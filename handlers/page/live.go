@@ -45,16 +45,16 @@ func (p *Page) stream(r *request, v *view) error {
 	defer end.Stop()
 	last := r.c.Request().Header.Get("Last-Event-ID")
 	for {
-		began := time.Now()
+		began := p.Now()
 		s, err := p.read(r, v)
 		if err != nil {
-			return nil //nolint:nilerr // the browser comes again
+			return nil // the browser comes again
 		}
 		if last, err = send(r.c.Response(), s, last); err != nil {
-			return nil //nolint:nilerr // the browser has gone
+			return nil // the browser has gone
 		}
 		select {
-		case <-time.After(max(liveEvery, liveShare*time.Since(began))):
+		case <-time.After(max(liveEvery, liveShare*p.Now().Sub(began))):
 		case <-end.C:
 			return nil
 		case <-ctx.Done():
