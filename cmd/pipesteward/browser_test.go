@@ -124,10 +124,11 @@ func (b *browser) saysNot(text string) {
 	}
 }
 
-// click clicks the first element that a selector finds.
+// click clicks the first element that a selector finds, again if what is live was replaced
+// before.
 func (b *browser) click(selector string) {
 	b.Helper()
-	b.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+	await.Until(b, "click "+selector, func() bool { return chromedp.Do(b.tab, chromedp.Click(chromedp.CSS(selector))) == nil }, b.text)
 }
 
 // fill replaces what is in a field.

@@ -109,8 +109,17 @@ func TestPageInBrowser(t *testing.T) {
 	b.says("What happened", "What the rules made of", "retry-later")
 
 	for _, view := range []struct{ name, path string }{
-		{"overview", "/"}, {"decisions", "/decisions"}, {"filtered", "/decisions?outcome=done&text=rspec"}, {"nothing", "/decisions?text=nowhere"}, {"queue", "/queue"}, {"dead", "/dead"}, {"pauses", "/pauses"},
-		{"decision", "/decision?id=" + url.QueryEscape(p.outcomes()[0].ID)}, {"story", "/story?url=" + url.QueryEscape(job.URL)}, {"stories", "/story"}, {"wrong", "/decisions?since=yesterday"},
+		{"overview", "/"},
+		{"decisions", "/decisions"},
+		{"filtered", "/decisions?outcome=done&text=rspec"},
+		{"nothing", "/decisions?text=nowhere"},
+		{"queue", "/queue"},
+		{"dead", "/dead"},
+		{"pauses", "/pauses"},
+		{"decision", "/decision?id=" + url.QueryEscape(p.outcomes()[0].ID)},
+		{"story", "/story?url=" + url.QueryEscape(job.URL)},
+		{"stories", "/story"},
+		{"wrong", "/decisions?since=yesterday"},
 	} {
 		b.open(view.path)
 		for _, scheme := range []string{"light", "dark"} {

@@ -7,7 +7,11 @@ const state = document.getElementById("state");
 // A form that is open, or text that is selected, is not pulled from under the person's hands.
 const busy = () => live.querySelector("details[open], :is(input, select):focus") !== null || !(getSelection()?.isCollapsed ?? true);
 
+// replace leaves the element alone where nothing differs, as after a page was loaded.
 function replace(element, html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  if (made.innerHTML.trim() === element.innerHTML.trim()) return;
   const focused = element.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   element.innerHTML = html;
   if (focused !== null) element.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
