@@ -18,6 +18,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -109,6 +110,7 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 		p.DeferredAttempt, p.FailingSince = 0, time.Time{}
 	}
 	l.CountTriesAfter(p.DeferredAttempt)
+	tracing.Decision(ctx, p.Decision)
 	a := &attempt{pending: &p, verb: verb, lease: l}
 	v, err := r.carryOut(ctx, a)
 	a.recordFailedRead(err, r.Now)
@@ -131,6 +133,7 @@ func (r *Runner) decision(ctx context.Context, l *worker.Lease, p pending) error
 
 // end ends a decision with its outcome.
 func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
+	tracing.Outcome(ctx, v.result)
 	o := event.Outcome{
 		Decision: a.Decision, Result: v.result, Reason: v.reason, NewJobID: v.newJobID, Freed: v.freed, PassRate: a.PassRate, At: r.Now().UTC(),
 	}
@@ -141,7 +144,7 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 	if err != nil {
 		return err
 	}
-	if e, ended := follow.End(o, v.newRun); ended && r.Rules().Learns() {
+	if e, ended := follow.End(o, v.newRun); ended && e.Job.Status != "canceled" && r.Rules().Learns() {
 		try, err := r.ledger.Of(o, e)
 		if err != nil {
 			return err
@@ -163,13 +166,14 @@ func (r *Runner) end(ctx context.Context, a *attempt, v *verdict) error {
 
 // deferDecision defers a decision deliberately.
 func (r *Runner) deferDecision(ctx context.Context, a *attempt, v *verdict) error {
+	tracing.Outcome(ctx, event.ResultDeferred)
 	now := r.Now().UTC()
 	a.Due, a.FailingSince = now.Add(v.wait), time.Time{}
 	a.recordDeferral(cmp.Or(v.reason, v.waits.Reason), now)
 	if err := r.reportDeferral(ctx, a.pending, v); err != nil {
 		return err
 	}
-	r.Log.Debug("decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", cmp.Or(v.reason, v.waits.Reason), "wait", v.wait.String())...)
+	r.Log.DebugContext(ctx, "decision deferred", append(event.LogAttrs(a.Event), "rule", a.Rule, "action", a.Action.Verb, "decision", a.ID, "reason", cmp.Or(v.reason, v.waits.Reason), "wait", v.wait.String())...)
 	a.Waited += event.Duration(v.wait)
 	a.DeferredAttempt, a.Waits = a.lease.Attempt(), v.waits
 	return errors.Join(a.lease.Keep(a.pending), a.lease.Defer(ctx, v.wait))

@@ -16,6 +16,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/follow"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -71,11 +72,12 @@ func (r *Runner) event(ctx context.Context, l *worker.Lease, rec eventRecord) er
 func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) error {
 	record := rec.Record
 	e := record.Event
+	tracing.Event(ctx, e)
 	switch foreign, certain := r.foreign(e); {
 	case foreign && certain:
 		return r.drop(ctx, l, record, "it is from another GitLab, at "+e.Meta.Instance)
 	case foreign:
-		r.Log.Debug("event deferred: whether it is of this GitLab is not known yet", append(event.LogAttrs(e), "instance", e.Meta.Instance, "wait", addressCheck(l.Tries()).String())...)
+		r.Log.DebugContext(ctx, "event deferred: whether it is of this GitLab is not known yet", append(event.LogAttrs(e), "instance", e.Meta.Instance, "wait", addressCheck(l.Tries()).String())...)
 		return errors.Join(l.Keep(eventRecord{Record: record, Returned: true}), l.Defer(ctx, addressCheck(l.Tries())))
 	}
 	e.Meta.Instance = r.GitLab.Instance()
@@ -96,6 +98,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	tracing.Decided(ctx, len(ev.decisions))
 	r.logMatches(ctx, &ev)
 	err := r.afterEvaluation(ctx, &ev)
 	if err == nil || !rec.Returned { // a repetition that waits for the same is not kept
@@ -118,13 +121,13 @@ func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
 		matched = append(matched, d.AlsoWantedBy...)
 	}
 	slices.Sort(matched)
-	r.Log.Debug("event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
+	r.Log.DebugContext(ctx, "event evaluated", append(event.LogAttrs(ev.event), "status", cmp.Or(ev.event.Job.Status, ev.event.Pipeline.Status),
 		"matched", slices.Compact(matched), "decisions", len(ev.decisions))...)
 }
 
 // drop ends the processing of an event that is not evaluated.
 func (r *Runner) drop(ctx context.Context, l *worker.Lease, record event.Record, reason string) error {
-	r.Log.Debug("event dropped", append(event.LogAttrs(record.Event), "reason", reason)...)
+	r.Log.DebugContext(ctx, "event dropped", append(event.LogAttrs(record.Event), "reason", reason)...)
 	r.keepEvaluation(l, &evaluation{record: record, event: record.Event, result: evaluated.Result{At: r.Now().UTC(), Dropped: reason}}, nil)
 	return l.Done(ctx)
 }
@@ -194,9 +197,10 @@ func (r *Runner) addRetriedJobs(_ context.Context, ev *evaluation) error {
 }
 
 // followRetry adds the result of the retry that made the event's job.
-func (r *Runner) followRetry(_ context.Context, ev *evaluation) error {
-	result, err := r.retries.Result(ev.event, ev.decisions, ev.retry)
-	ev.changes.Next = append(ev.changes.Next, result...)
+func (r *Runner) followRetry(ctx context.Context, ev *evaluation) error {
+	result, err := r.retries.Result(ctx, ev.event, ev.decisions, ev.retry)
+	ev.changes.Next = append(ev.changes.Next, result.Next...)
+	ev.changes.Values = append(ev.changes.Values, result.Values...)
 	return err
 }
 
@@ -254,7 +258,7 @@ func (r *Runner) reportErrors(ctx context.Context, ev *evaluation) error {
 			continue
 		}
 		r.Metrics.RuleError(err.Rule)
-		r.Log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(ev.event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+		r.Log.ErrorContext(ctx, "a rule could not be evaluated and did not fire", append(event.LogAttrs(ev.event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 	}
 	if wait == nil {
 		return nil
@@ -334,7 +338,7 @@ func (r *Runner) findProject(ctx context.Context, e *event.Event) error {
 	case r.mayWait(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
-		r.Log.Error("an event names its project by path only, and GitLab has no project with that path: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
+		r.Log.ErrorContext(ctx, "an event names its project by path only, and GitLab has no project with that path: the event is dropped", append(event.LogAttrs(*e), "error", err)...)
 		return nil
 	}
 	r.projects.Store(strings.Clone(e.Project.Path), found.ID)
@@ -357,7 +361,7 @@ func (r *Runner) countAttempt(ctx context.Context, e *event.Event) error {
 	case r.mayWait(err, e.Meta.ReceivedAt):
 		return err
 	case err != nil:
-		r.Log.Warn("the runs of a job could not be counted: job.attempt is the one in its hook", append(event.LogAttrs(*e), "error", err)...)
+		r.Log.WarnContext(ctx, "the runs of a job could not be counted: job.attempt is the one in its hook", append(event.LogAttrs(*e), "error", err)...)
 		return nil
 	}
 	for _, run := range runs {

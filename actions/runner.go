@@ -31,6 +31,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/confirm"
@@ -46,6 +48,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
@@ -101,7 +104,8 @@ type Config struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 	Metrics   *metrics.Metrics
-	Workers   int // how many records are in flight at the same time; at least 1
+	Tracer    trace.Tracer // nil: the work is not traced
+	Workers   int          // how many records are in flight at the same time; at least 1
 	// NativeRetry is how long GitLab is given to retry a job by itself, as the job's
 	// `retry:` may say, from the event's arrival; 0: no time.
 	NativeRetry time.Duration
@@ -164,7 +168,7 @@ func New(c Config) *Runner {
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,
 		Queue: r.QueueDecisions, Capacity: sweep.QueueCapacity(c.Queue), Default: r.onDefault,
 	}, c.Guard)
-	r.Pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity})
+	r.Pool = worker.New(worker.Config{Queue: c.Queue, Handlers: r.handlers(), Log: c.Log, Workers: c.Workers, SlowLane: notify.Capacity, Span: tracing.Records(c.Tracer, c.Now)})
 	return r
 }
 

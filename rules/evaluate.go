@@ -30,7 +30,7 @@ func (rs *Rules) Wants(e event.Event) bool {
 	if rs.everyFailure && e.Meta.Kind == event.KindJob && status == "failed" {
 		return true
 	}
-	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed")
+	retried := rs.retries && e.Meta.Kind == event.KindJob && e.Job.Attempt != 1 && (status == "success" || status == "failed" || status == "canceled")
 	if len(rs.without) == 0 {
 		return retried || rs.index[e.Meta.Kind].wants(status)
 	}

@@ -138,6 +138,13 @@ type Lease struct {
 	Due     time.Time // when the record became due by its Put, Defer or Hasten
 	Expires time.Time
 	Token   string // identifies this lease; each lease has another
+	Trace   Trace  // the span in which the record was put; only package traced sets it
+}
+
+// Trace is a span, as a record carries it; zero: none.
+type Trace struct {
+	Parent string    // the span, as a traceparent header of W3C Trace Context has it
+	At     time.Time // when the record was put
 }
 
 // Entry is one entry of the journal.

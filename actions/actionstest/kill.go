@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
 // KillEach is how many steps are between two kills in the tests that kill the program:
@@ -13,8 +15,10 @@ var KillEach = flag.Int("kill-each", 4, "kill the program at every n-th call to 
 
 // KilledTwice runs a scene again and again. It kills the program at each step, and once more
 // some steps after the next start, then lets it end its work and checks the result.
+// `make test` runs it in tests with Killed in their names, without the race detector.
 func KilledTwice(t *testing.T, scene func(h *Harness), ruleFile string, check func(h *Harness, when string)) {
 	t.Helper()
+	await.Unraced(t, "it kills the program at many steps, and handles record after record in one goroutine")
 	for steps := 1; ; steps += *KillEach {
 		h := New(t, ruleFile)
 		scene(h)

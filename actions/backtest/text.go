@@ -139,7 +139,7 @@ func count(n int, what string) string {
 var plurals = map[string]string{"retry": "retries"}
 
 func seconds(s float64) string {
-	return event.Coarse(time.Duration(s * float64(time.Second))).String()
+	return event.Rounded(time.Duration(s * float64(time.Second))).String()
 }
 
 func clock(t time.Time) string { return t.UTC().Format(time.RFC3339) }

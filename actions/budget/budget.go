@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -96,7 +98,7 @@ func (b Budgets) Spend(ctx context.Context, d event.Decision, g *Grants) (wait t
 	if wait, err = b.turn(ctx, d, g, short, wait); err != nil {
 		return 0, "", fmt.Errorf("budget: %w", err)
 	}
-	return wait, fmt.Sprintf("the budget of %d retries in %s for %s is used up", short.rate.Count, short.rate.Per, short.scope), nil
+	return wait, fmt.Sprintf("the budget of %s in %s for %s is used up", english.Plural(short.rate.Count, "retry", "retries"), short.rate.Per, short.scope), nil
 }
 
 // turn returns how long a retry waits for a budget whose next grant is due after

@@ -149,6 +149,9 @@ func New(cfg Config) *Finder {
 			Help: "When this process last ended a round of catch-up.",
 		}),
 	}
+	for _, what := range []found{foundJob, foundPipeline, foundReplayed} { // an increase needs the 0 before the first
+		f.events.WithLabelValues(string(what))
+	}
 	if cfg.Metrics != nil {
 		cfg.Metrics.MustRegister(f.events, f.lastRound)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -174,7 +176,7 @@ func (p *projectRound) replay(ctx context.Context, hook gitlab.Hook, l *delivery
 	}
 	if withoutBody > 0 {
 		p.result.WithoutBody += withoutBody
-		p.result.problem(hook.Name(), fmt.Errorf("GitLab kept no body of %d failed deliveries: the jobs and pipelines of the known projects are read instead, as they are now; the statuses that they had before are lost", withoutBody))
+		p.result.problem(hook.Name(), fmt.Errorf("GitLab kept no body of %s: the jobs and pipelines of the known projects are read instead, as they are now; the statuses that they had before are lost", english.Plural(withoutBody, "failed delivery", "failed deliveries")))
 	}
 	return nil
 }

@@ -1,8 +1,10 @@
 // Package follow follows retries: when the job that a retry made has ended, it queues
-// the result, that the retried job recovered or that Pipesteward gave up.
+// the result, that the retried job recovered or that Pipesteward gave up. That it was
+// canceled is no result: the outcome of the retry gets it.
 package follow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,8 +22,8 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// RecordKind is the kind of the record of a retry whose job failed, and whose job's event
-// made no decision that retries it again.
+// RecordKind is the kind of the record of a retry whose job was canceled, or failed without
+// a decision on its event that retries it again.
 const RecordKind = "follow"
 
 const (
@@ -73,7 +75,7 @@ type Retries struct {
 
 // Record is the body of that record.
 type Record struct {
-	event.Outcome      // of the retry, if the job is not retried again
+	event.Outcome      // of the retry, if the job is not retried again; without a result if it was canceled
 	Ended         bool `json:"ended,omitzero"` // the pipeline was seen to have ended
 	// Unheard is set where the job's end was not seen by its event, but by the retry itself:
 	// what the rules decide then is known only when the event was evaluated.
@@ -96,15 +98,19 @@ func (r Retries) Retried(o event.Outcome, run event.Job) (c store.Changes, err e
 	}
 	c.Values = []store.Value{{Key: keys.Retried(o.Meta.Instance, o.NewJobID), Value: value, TTL: remembered}}
 	if e, ended := End(o, run); ended {
-		c.Next, err = r.result(e, &o, true)
+		result, err := r.result(e, &o, true)
+		if err != nil {
+			return c, err
+		}
+		c.Next, c.Values = result.Next, append(c.Values, result.Values...)
 	}
-	return c, err
+	return c, nil
 }
 
 // End returns the event of the end of the job that a retry made, of which o is the outcome;
 // ended is false if o is of something else, or the job has not ended.
 func End(o event.Outcome, run event.Job) (e event.Event, ended bool) {
-	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 || run.Status != "success" && run.Status != "failed" {
+	if o.Action.Verb != event.VerbRetry || o.Result != event.ResultDone || o.NewJobID == 0 || !isEnd(run.Status) {
 		return event.Event{}, false
 	}
 	e = o.Event
@@ -117,10 +123,15 @@ func End(o event.Outcome, run event.Job) (e event.Event, ended bool) {
 	return e, true
 }
 
-// Load returns the outcome of the retry that made the event's job, if that job has passed
-// or failed; nil if Pipesteward did not make it.
+// isEnd reports whether a run of a job that a retry made has ended in a status.
+func isEnd(status string) bool {
+	return status == "success" || status == "failed" || status == "canceled"
+}
+
+// Load returns the outcome of the retry that made the event's job, if that job has ended;
+// nil if Pipesteward did not make it.
 func (r Retries) Load(ctx context.Context, e event.Event) (*event.Outcome, error) {
-	if e.Meta.Kind != event.KindJob || e.Job.Status != "success" && e.Job.Status != "failed" {
+	if e.Meta.Kind != event.KindJob || !isEnd(e.Job.Status) {
 		return nil, nil
 	}
 	value, err := r.Guard.Get(ctx, keys.Retried(e.Meta.Instance, e.Job.ID))
@@ -134,13 +145,18 @@ func (r Retries) Load(ctx context.Context, e event.Event) (*event.Outcome, error
 	return o, nil
 }
 
-// Result returns the records of the result of a retry when the job that it made has
+// Result returns the changes that queue the result of a retry when the job that it made has
 // ended: the job passed, or it failed and nobody retries it again. If a decision retries
 // it, that one's outcome is the result; whether GitLab or a rule for pipelines retries it
-// is checked later, by Handle.
-func (r Retries) Result(e event.Event, decisions []event.Decision, before *event.Outcome) ([]store.Record, error) {
+// is checked later, by Handle. There are none if the result was queued before: the end of a
+// run can be evaluated again when the store has forgotten the id of the result's record.
+func (r Retries) Result(ctx context.Context, e event.Event, decisions []event.Decision, before *event.Outcome) (c store.Changes, err error) {
 	if before == nil || e.Job.Status == "failed" && slices.ContainsFunc(decisions, func(d event.Decision) bool { return retries(d, e.Job.ID) }) {
-		return nil, nil
+		return c, nil
+	}
+	queued, err := r.Guard.Get(ctx, keys.RetryEnded(e.Meta.Instance, e.Job.ID))
+	if err != nil || queued != nil {
+		return c, err
 	}
 	return r.result(e, before, false)
 }
@@ -150,8 +166,18 @@ func retries(d event.Decision, job int64) bool {
 	return slices.ContainsFunc(d.Retries(), func(j event.Job) bool { return j.ID == job })
 }
 
-// result returns the records of the result of a retry that no decision known by now follows.
-func (r Retries) result(e event.Event, before *event.Outcome, unheard bool) ([]store.Record, error) {
+// result returns the changes that queue the result of a retry that no decision known by now
+// follows.
+func (r Retries) result(e event.Event, before *event.Outcome, unheard bool) (store.Changes, error) {
+	record, err := r.record(e, before, unheard)
+	return store.Changes{
+		Next:   []store.Record{record},
+		Values: []store.Value{{Key: keys.RetryEnded(e.Meta.Instance, e.Job.ID), Value: []byte("1"), TTL: remembered}},
+	}, err
+}
+
+// record returns the record of the result.
+func (r Retries) record(e event.Event, before *event.Outcome, unheard bool) (store.Record, error) {
 	o := event.Outcome{Decision: before.Decision, NewJobID: e.Job.ID, At: r.Now().UTC()}
 	o.Event, o.Retried = e, event.RetriedRun(before.Job, e.Job)
 	switch e.Job.Status {
@@ -163,14 +189,16 @@ func (r Retries) result(e event.Event, before *event.Outcome, unheard bool) ([]s
 			o.Reason = fmt.Sprintf("attempt %d failed for another reason: %s, before it was %s; no rule retries that", e.Job.Attempt, e.Job.FailureReason, before.Job.FailureReason)
 		}
 	}
-	o.ID = fmt.Sprintf("%s:%s", before.ID, o.Result)
-	if o.Result == event.ResultGaveUp {
-		body, err := json.Marshal(Record{Outcome: o, Unheard: unheard})
-		return []store.Record{{ID: keys.Follow(o.ID), Kind: RecordKind, After: max(r.NativeRetry, minDelay), Body: body}}, err
+	o.ID = before.ID + idSuffix(o)
+	if o.Result == event.ResultRecovered {
+		return notify.OutcomeRecord(o)
 	}
-	record, err := notify.OutcomeRecord(o)
-	return []store.Record{record}, err
+	body, err := json.Marshal(Record{Outcome: o, Unheard: unheard})
+	return store.Record{ID: keys.Follow(o.ID), Kind: RecordKind, After: max(r.NativeRetry, minDelay), Body: body}, err
 }
+
+// idSuffix returns what the id of the result of a retry has behind that of the retry.
+func idSuffix(o event.Outcome) string { return ":" + cmp.Or(o.Result, o.Job.Status) }
 
 // Evaluated returns the values which say that the end of a retried job was evaluated, and
 // which jobs the decisions on an event run again: whoever learns later that a job has failed
@@ -192,8 +220,12 @@ func Evaluated(e event.Event, decisions []event.Decision, before *event.Outcome)
 
 // Handle queues the outcome of a retry whose job failed again, unless GitLab retries
 // that by itself, at once, or a rule does, by the job's own event or when the pipeline has
-// ended. Then no outcome of its own has how that run ended, and the retry's gets it.
+// ended. Then no outcome of its own has how that run ended, and the retry's gets it. So it
+// does if the job was canceled.
 func (r Retries) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	if rec.Job.Status == "canceled" {
+		return r.keepEnd(ctx, l, rec)
+	}
 	decided, err := r.Guard.Get(ctx, keys.Decided(rec.Meta.Instance, rec.Job.ID))
 	if err != nil {
 		return err
@@ -235,7 +267,7 @@ func (r Retries) unheard(ctx context.Context, rec Record) (bool, error) {
 // keepEnd ends the lease, and adds to the retry's outcome in the journal how the run ended
 // that it started. It waits until that outcome is written.
 func (r Retries) keepEnd(ctx context.Context, l *worker.Lease, rec Record) error {
-	retry := strings.TrimSuffix(rec.ID, ":"+rec.Result)
+	retry := strings.TrimSuffix(rec.ID, idSuffix(rec.Outcome))
 	queued, err := r.Queue.Queued(ctx, keys.Outcome(retry))
 	switch {
 	case err != nil:

@@ -12,6 +12,8 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
 )
 
@@ -268,5 +270,66 @@ func TestEndOfARunThatOthersRetry(t *testing.T) {
 	}
 	if got := r.Total.Retries; got.Started != 1 || got.Failed != 1 || got.Open != 0 || got.FailedAgain.Seconds != 90 {
 		t.Errorf("the report has %+v, want 90 s of a failed run", got)
+	}
+}
+
+// The result of a retry is queued once, also where the end of its run is evaluated again when
+// the store has forgotten the result's record.
+func TestResultOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ ends, reason, result string }{
+		{"success", "", event.ResultRecovered},
+		{"failed", "script_failure", event.ResultGaveUp},
+	} {
+		h := actionstest.New(t, actionstest.RetryRules)
+		job := h.FailedJob(actionstest.Stuck)
+		h.Deliver(h.GitLab.JobHookBody(job.ID))
+		h.WorkOff()
+		again := h.GitLab.Latest(job.PipelineID, "rspec")
+		h.GitLab.Run(again.ID)
+		h.GitLab.Finish(again.ID, c.ends, c.reason)
+		h.Deliver(h.GitLab.JobHookBody(again.ID))
+		h.WorkOff()
+		h.WantResults(event.ResultDone, c.result)
+		before := h.Outcomes()[1]
+		h.Clock.Advance(store.DefaultDedupeTTL + time.Hour)
+		h.Deliver(h.GitLab.JobHookBody(again.ID))
+		h.WorkOff()
+		h.WantResults(event.ResultDone, c.result)
+		if after := h.Outcomes()[1]; !after.At.Equal(before.At) {
+			t.Errorf("%s: the result of %s is queued again at %s", c.ends, before.At, after.At)
+		}
+	}
+}
+
+// A run of ours that was canceled has ended: it says nothing for or against retries.
+func TestCanceledRun(t *testing.T) {
+	t.Parallel()
+	h := actionstest.New(t, actionstest.RetryRules)
+	job := h.FailedJob(actionstest.Stuck)
+	h.Deliver(h.GitLab.JobHookBody(job.ID))
+	h.WorkOff()
+	again := h.GitLab.Latest(job.PipelineID, "rspec")
+	h.GitLab.Run(again.ID)
+	h.Clock.Advance(90 * time.Second)
+	h.GitLab.Finish(again.ID, "canceled", "")
+	for range 2 {
+		h.Deliver(h.GitLab.JobHookBody(again.ID))
+		h.WorkOff()
+	}
+	o := h.Only()
+	if o.Result != event.ResultDone || o.NewRun.ID != again.ID || o.NewRun.Status != "canceled" {
+		t.Errorf("%s: the new run is %+v, want job %d, canceled", o.Result, o.NewRun, again.ID)
+	}
+	r, err := report.Reader{Journal: h.DB, Now: h.Now, Prices: h.Rules.Load().Prices, MaxEntries: report.DefaultMaxEntries}.Report(t.Context(), report.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Total.Retries; got.Started != 1 || got.Canceled != 1 || got.Open != 0 || got.Passed+got.Failed != 0 || got.PassRate != nil {
+		t.Errorf("the report has %+v, want one canceled run", got)
+	}
+	counted, err := h.DB.Get(t.Context(), keys.Counted(o.Meta.Instance, again.ID))
+	if err != nil || counted != nil {
+		t.Errorf("the ledger counts the canceled run: %q, %v", counted, err)
 	}
 }

@@ -26,6 +26,7 @@ rules:
 // the journal says that both were sent.
 func TestKilledAtAnyStep(t *testing.T) {
 	await.Long(t, "it kills the program at many steps")
+	await.Unraced(t, "it handles record after record in one goroutine")
 	t.Parallel()
 	for steps := 1; ; steps += *actionstest.KillEach {
 		h := actionstest.New(t, toldRules)

@@ -11,31 +11,35 @@ import (
 )
 
 const (
-	// unlikely is the probability below which retries are not worth it, and likelyAgain the
-	// one from which on they are again. Without the distance, they would be again as soon as
-	// the tries are a little older.
+	// unlikely is the probability below which retries are not worth it at most, and
+	// likelyAgain the one from which on they are again. With less of a distance, they would be
+	// again as soon as the tries are a little older, or one of many probes passes by chance.
 	unlikely    = 0.05
-	likelyAgain = 0.3
+	likelyAgain = 0.5
 	// minWeight is the weight that a job's own tries must have for that, and keptWeight what
 	// they must keep.
 	minWeight  = 8
 	keptWeight = 2
 	// strength is the weight of a prior.
 	strength = 2
-	// A prior's mean is between these, so that its distribution has no pole of its own.
+	// A prior's mean is between these: its distribution has no pole of its own, and retries of
+	// a job that never pass do not go on for longer because other ones pass.
 	minMean = 0.05
-	maxMean = 0.95
+	maxMean = 0.5
 )
 
-// memory returns how many tries a job's leaf remembers for a rate (0: none is wanted), by
-// weight: each further one takes some from those before it. It is four times as many as show
-// that retries which never pass are not worth it.
-func memory(rate float64) float64 {
+// enough returns how many tries, by weight, show that retries are not worth it if none of
+// them passes, for a rate (0: none is wanted).
+func enough(rate float64) float64 {
 	if rate <= 0 || rate >= 1 {
 		rate = 0.1
 	}
-	return 4 * max(minWeight, math.Log(unlikely)/math.Log(1-rate))
+	return max(minWeight, math.Log(unlikely)/math.Log(1-rate))
 }
+
+// memory returns how many tries a job's leaf remembers for a rate, by weight: each further
+// one takes some from those before it.
+func memory(rate float64) float64 { return 3 * enough(rate) }
 
 // estimate is what is known of the pass rate of a rule's retries of a job.
 type estimate struct {
@@ -71,6 +75,12 @@ func (est estimate) atLeast(rate float64) float64 {
 	return mathext.RegIncBeta(failed, passed, 1-rate)
 }
 
+// bound returns the probability below which retries are not worth it: it is looked at after
+// each try, which is one more chance to be wrong, so it is lower the more tries there are.
+func (est estimate) bound(rate float64) float64 {
+	return unlikely * min(1, enough(rate)/est.own.weight())
+}
+
 // low reports whether the pass rate is hardly as high as rate: retries are not worth it. was
 // is what it reported before.
 func (est estimate) low(rate float64, was bool) bool {
@@ -80,7 +90,7 @@ func (est estimate) low(rate float64, was bool) bool {
 	case was:
 		return est.own.weight() >= keptWeight && est.atLeast(rate) < likelyAgain
 	}
-	return est.own.weight() >= minWeight && est.atLeast(rate) < unlikely
+	return est.own.weight() >= minWeight && est.atLeast(rate) < est.bound(rate)
 }
 
 // tally describes the last tries for people.

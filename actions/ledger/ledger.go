@@ -15,8 +15,8 @@
 //
 // Each leaf counts the tries of one (rule, class, project, job) that passed and that failed.
 // The leaves of a project are in 16 values of the store, by a hash of class and job; those of
-// a class, by rule, in another one. Counts lose half their weight in two weeks, and a job's leaf remembers four times as
-// many tries as it takes to find that none passes (54 at 20 %), so that a rate which changes is
+// a class, by rule, in another one. Counts lose half their weight in two weeks, and a job's leaf remembers three times as
+// many tries as it takes to find that none passes (40 at 20 %), so that a rate which changes is
 // noticed. A value has at most 200 leaves of jobs. Beyond that, a job gets a leaf only in
 // place of one of others, or of one that has faded or had no try for 30 days; what that
 // counted is added to the leaf that all other jobs of its rule and class share. The jobs
@@ -37,11 +37,13 @@
 // as prior two tries with the mean of its parents: the tries of others of the same job and
 // class, those of the rule and class elsewhere, those of the class elsewhere. Each parent is
 // shrunk towards the next one in the same way, and the last towards 1/2, so that without any
-// other tries the prior is uniform. If the pass rate is at least `min_pass_rate` with a
+// other tries the prior is uniform. The mean is 1/2 at most: other retries that pass are no
+// reason to go on with a job's that don't. If the pass rate is at least `min_pass_rate` with a
 // probability under 5 %, retries are not worth it; the tries must have the weight of 8. At
-// 20 % and without a pass, that takes 13 tries. One in 20 retries is made all the same, as
-// a probe. Once the probability is 30 %, because probes passed or the tries are too old, all
-// are made again.
+// 20 % and without a pass, that takes 13 tries. With more than these, the probability must be
+// lower as they are more (2.5 % with 27): it is looked at after each try, and might be low
+// once by chance. One in 20 retries is made all the same, as a probe. Once the probability is
+// 50 %, because probes passed or the tries are too old, all are made again.
 //
 // What is learned can only skip a retry that the rules allow. Statistics that can't be read
 // count as none, and the next try replaces them.

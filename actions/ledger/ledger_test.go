@@ -428,6 +428,38 @@ func TestSeed(t *testing.T) {
 	}
 }
 
+// Each try that a backtest has found counts once, whenever the program is killed: who seeds
+// repeats what was not answered, and all of it later.
+func TestSeedKilledTwice(t *testing.T) {
+	await.Long(t, "it kills the program at many steps")
+	t.Parallel()
+	var found []event.PastTry
+	seed := func(h *actionstest.Harness) (event.Seeded, error) { return h.Runner.Seed(h.Context(), found) }
+	actionstest.KilledTwice(t, func(h *actionstest.Harness) {
+		project := h.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+		found = nil
+		for id := range int64(3) {
+			found = append(found, event.PastTry{
+				Project: project.Path, ProjectID: project.ID, PipelineID: 9, Job: "rspec", NewID: 9001 + id, Class: "runner", Delay: 30, Seconds: 60, Passed: true, At: h.Now().Add(-time.Minute),
+			})
+		}
+		answered := false
+		h.Meanwhile = func() {
+			if !answered {
+				_, err := seed(h)
+				answered = err == nil
+			}
+		}
+	}, fmt.Sprintf(rules, ""), func(h *actionstest.Harness, when string) {
+		if got, err := seed(h); err != nil || got != (event.Seeded{Known: len(found)}) {
+			h.Errorf("%s: seeded again: %+v %v, want all of it known", when, got, err)
+		}
+		h.WorkOff()
+		counted(h, when, keys.ProjectTries(h.GitLab.URL(), found[0].ProjectID, ledger.PartOf("runner", "rspec")), leaf{Class: "runner", Job: "rspec", Recent: "PPP"})
+		counted(h, when, keys.ClassTries("runner"), leaf{Class: "runner", Recent: "PPP"})
+	})
+}
+
 // With `learning: off`, nothing is read or written, and retries are made as the rules say.
 func TestLearningOff(t *testing.T) {
 	t.Parallel()

@@ -1,9 +1,11 @@
 package ledger_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,13 +32,15 @@ func poisoned(now time.Time) *rapid.Generator[[]byte] {
 			rapid.SampledFrom([]string{"r", "", "another"}).Draw(t, "rule"), rapid.SampledFrom([]string{"stuck", "", "runner"}).Draw(t, "class"), rapid.SampledFrom([]string{"rspec", "", "lint"}).Draw(t, "job"),
 			number.Draw(t, "passed"), number.Draw(t, "failed"), at.Draw(t, "at").Format(time.RFC3339), recent.Draw(t, "recent"), rapid.Bool().Draw(t, "low"))
 	})
-	list := rapid.Map(rapid.SliceOfN(one, 0, 300), func(all []string) []byte { return []byte("[" + strings.Join(all, ",") + "]") })
+	array := func(all []string) []byte { return []byte("[" + strings.Join(all, ",") + "]") }
+	list := rapid.Map(rapid.SliceOfN(one, 0, 20), array)
 	return rapid.OneOf(
 		rapid.Just([]byte(nil)),
 		rapid.SliceOfN(rapid.Byte(), 0, 50),
 		list,
 		rapid.Map(list, func(all []byte) []byte { return all[:len(all)*2/3] }),
-		rapid.Just([]byte(strings.Repeat("[", 2<<20))),
+		rapid.Map(one, func(leaf string) []byte { return array(slices.Repeat([]string{leaf}, 300)) }),      // too many
+		rapid.SampledFrom([][]byte{bytes.Repeat([]byte("["), 20_000), bytes.Repeat([]byte(" "), 1<<20+1)}), // too deep, too long
 	)
 }
 

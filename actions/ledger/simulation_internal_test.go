@@ -14,7 +14,8 @@ import (
 // The simulated runs: a job that fails every 2 hours by day and night, for 60 days, so that
 // 720 retries are decided on in each run.
 const (
-	simulatedRuns    = 1000
+	simulatedSets    = 3
+	simulatedRuns    = 1000 // of each set
 	simulatedRetries = 720
 	simulatedEvery   = 2 * time.Hour
 )
@@ -50,11 +51,11 @@ func (s *simulated) fail(passes float64) (skipped bool) {
 	return false
 }
 
-// runs simulates runs with a rate, and returns after how many tries each stopped first; those
+// runs simulates a set of runs with a rate, and returns after how many tries each stopped first; those
 // that did not are missing.
-func runs(passes float64) (stoppedAfter []int) {
+func runs(set int, passes float64) (stoppedAfter []int) {
 	for seed := range simulatedRuns {
-		s := simulate(uint64(seed))
+		s := simulate(uint64(set*simulatedRuns + seed))
 		for range simulatedRetries {
 			if s.fail(passes) {
 				stoppedAfter = append(stoppedAfter, s.tries)
@@ -66,26 +67,31 @@ func runs(passes float64) (stoppedAfter []int) {
 	return stoppedAfter
 }
 
-// Retries that hardly pass are soon stopped, and no others.
+// Retries that hardly pass are soon stopped, and no others. That 13 retries in a row fail, by
+// which those that hardly pass are stopped, has a probability of 1 % where 30 % pass.
 func TestSimulatedRates(t *testing.T) {
 	await.Long(t, "it simulates months of retries")
 	await.Unraced(t, "it computes, in one goroutine")
 	t.Parallel()
-	hopeless := runs(0.02)
-	if len(hopeless) != simulatedRuns {
-		t.Errorf("of %d runs at 2 %%, %d stopped: want all", simulatedRuns, len(hopeless))
-	}
-	if median := hopeless[len(hopeless)/2]; median != 13 {
-		t.Errorf("at 2 %%, the median of the tries before the stop is %d, want 13", median)
-	}
-	t.Logf("2 %%: from %d to %d tries", hopeless[0], hopeless[len(hopeless)-1])
-	if wrong := len(runs(0.3)); wrong >= simulatedRuns*2/100 {
-		t.Errorf("of %d runs at 30 %%, %d stopped: want under 2 %%", simulatedRuns, wrong)
-	} else {
-		t.Logf("30 %%: %d of %d stopped", wrong, simulatedRuns)
-	}
-	if wrong := runs(0.5); len(wrong) > 0 {
-		t.Errorf("of %d runs at 50 %%, %d stopped, after %v tries: want none", simulatedRuns, len(wrong), wrong)
+	for set := range simulatedSets {
+		t.Run(fmt.Sprint("set ", set), func(t *testing.T) {
+			t.Parallel()
+			hopeless := runs(set, 0.02)
+			if len(hopeless) != simulatedRuns {
+				t.Errorf("of %d runs at 2 %%, %d stopped: want all", simulatedRuns, len(hopeless))
+			}
+			if median := hopeless[len(hopeless)/2]; median != 13 {
+				t.Errorf("at 2 %%, the median of the tries before the stop is %d, want 13", median)
+			}
+			wrong := len(runs(set, 0.3))
+			if wrong >= simulatedRuns*2/100 {
+				t.Errorf("of %d runs at 30 %%, %d stopped: want under 2 %%", simulatedRuns, wrong)
+			}
+			if half := runs(set, 0.5); len(half) > 0 {
+				t.Errorf("of %d runs at 50 %%, %d stopped, after %v tries: want none", simulatedRuns, len(half), half)
+			}
+			t.Logf("at 2 %% stopped after %d to %d tries; at 30 %% %d of %d stopped", hopeless[0], hopeless[len(hopeless)-1], wrong, simulatedRuns)
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
@@ -62,6 +63,7 @@ const (
 // waits for their end, one that a person has muted is not sent, and one of many is gathered
 // in a digest. It returns an error while a later call can succeed.
 func (n *Notifier) HandleNotice(ctx context.Context, l *worker.Lease, rec NoticeRecord) error {
+	tracing.Decision(ctx, rec.Decision)
 	rec.Waits = event.Wait{}
 	if rec.Ended == nil {
 		ended, err := n.attempt(ctx, l, &rec)
@@ -204,7 +206,9 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	receiver := n.Receivers(rec.Notice.Receiver)
 	err := noReceiver(rec.Notice.Receiver)
 	if receiver != nil {
-		err = n.call(ctx, rec.Notice.Address, n.counted(ctx, rec.Notice.Receiver, func() error {
+		err = n.call(ctx, rec.Notice.Address, n.counted(ctx, rec.Notice.Receiver, func() (err error) {
+			ctx, end := tracing.Notification(ctx, rec.Notice.Receiver)
+			defer func() { end(err) }()
 			switch {
 			case rec.Question != nil:
 				return rec.ask(ctx, receiver)
@@ -223,7 +227,7 @@ func (n *Notifier) send(ctx context.Context, rec NoticeRecord) (*event.Notificat
 	case blocked, event.Transient(err) && n.Now().Sub(rec.At) < patience:
 		return nil, err
 	}
-	ended := n.failed(rec.Outcome, rec.Notice, err)
+	ended := n.failed(ctx, rec.Outcome, rec.Notice, err)
 	return &ended, nil
 }
 
@@ -242,7 +246,7 @@ func noReceiver(name string) error {
 // failed returns the result of a notice that is given up because of err, and logs it. The
 // log warns where the receiver does not exist, which may be meant; an error that declares by
 // a method Expected that nothing is wrong is no failure there.
-func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event.Notification {
+func (n *Notifier) failed(ctx context.Context, o event.Outcome, notice event.Notice, err error) event.Notification {
 	level := slog.LevelError
 	var expected interface{ Expected() bool }
 	if errors.As(err, &expected) && expected.Expected() {
@@ -252,7 +256,7 @@ func (n *Notifier) failed(o event.Outcome, notice event.Notice, err error) event
 		level = slog.LevelWarn
 		n.Metrics.Notification(notice.Receiver, "no_receiver")
 	}
-	n.Log.Log(context.Background(), level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", notice.Receiver, "channel", notice.Channel, "error", err)...)
+	n.Log.Log(ctx, level, "an address could not be notified", append(event.LogAttrs(o.Event), "rule", o.Rule, "receiver", notice.Receiver, "channel", notice.Channel, "error", err)...)
 	return event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationFailed, Error: err.Error()}
 }
 

@@ -44,6 +44,7 @@ var closedChannels = []slacktest.Channel{
 // and channel, and once all is mended, nothing is lost or sent twice.
 func TestSlackFailsInEveryWay(t *testing.T) {
 	await.Long(t, "hours pass until all is mended")
+	await.Unraced(t, "both replicas handle record after record in one goroutine")
 	t.Parallel()
 	rounds, pipelines, each := 1, 2, 2
 	if *full { // 2,000 failures in 200 pipelines

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -48,7 +49,7 @@ func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcom
 		return err
 	}
 	if !notifies {
-		n.ended(o)
+		n.ended(ctx, o)
 	}
 	return nil
 }
@@ -57,6 +58,8 @@ func (n *Notifier) DoneWith(ctx context.Context, l *worker.Lease, o event.Outcom
 // each notice that its rules send of it.
 func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	o := rec.Outcome
+	tracing.Decision(ctx, o.Decision)
+	tracing.Outcome(ctx, o.Result)
 	if o.Result != event.ResultDeferred && !rec.Journalled { // deferred ones are there already
 		if err := n.Journal.Amend(ctx, o.ID, l.Body()); err != nil {
 			return fmt.Errorf("journal: %w", err)
@@ -76,7 +79,7 @@ func (n *Notifier) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 	} else if err := l.Done(ctx); err != nil {
 		return err
 	}
-	n.ended(o)
+	n.ended(ctx, o)
 	return nil
 }
 
@@ -108,7 +111,7 @@ func (n *Notifier) queueNotices(ctx context.Context, l *worker.Lease, o event.Ou
 		if err != nil {
 			return err
 		}
-		c, err := n.queue(o, notices, states)
+		c, err := n.queue(ctx, o, notices, states)
 		if err != nil {
 			return err
 		}
@@ -155,7 +158,7 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	n.unrendered(o, errs)
+	n.unrendered(ctx, o, errs)
 	for i, notice := range all {
 		if notice.Text != "" || notice.Turn == "" {
 			continue
@@ -174,30 +177,30 @@ func (n *Notifier) render(ctx context.Context, o event.Outcome) ([]event.Notice,
 func (n *Notifier) fromTemplates(ctx context.Context, o event.Outcome, notice event.Notice) event.Notice {
 	notice, errs := n.Rules().FromTemplates(ctx, o, notice, n.Facts(), n.escapeFor(notice.Address))
 	if ctx.Err() == nil {
-		n.unrendered(o, errs)
+		n.unrendered(ctx, o, errs)
 	}
 	return notice
 }
 
 // unrendered counts and logs the texts of an outcome's notices that could not be rendered.
-func (n *Notifier) unrendered(o event.Outcome, errs []*rules.RuleError) {
+func (n *Notifier) unrendered(ctx context.Context, o event.Outcome, errs []*rules.RuleError) {
 	for _, err := range errs {
 		n.Metrics.RuleError(err.Rule)
-		n.Log.Error("a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+		n.Log.ErrorContext(ctx, "a text could not be rendered; the default text is sent", append(event.LogAttrs(o.Event), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 	}
 }
 
 // queue returns the changes that queue the notices of an outcome, and add them and its
 // states to the outcome in the journal; not to a deferred one, in whose place there may be
 // another one already. Those whose receiver does not exist have failed.
-func (n *Notifier) queue(o event.Outcome, notices []event.Notice, of states) (c store.Changes, err error) {
+func (n *Notifier) queue(ctx context.Context, o event.Outcome, notices []event.Notice, of states) (c store.Changes, err error) {
 	if len(notices) == 0 && len(o.States) == 0 {
 		return c, nil
 	}
 	var notified []event.Notification
 	for _, notice := range notices {
 		if n.Receivers(notice.Receiver) == nil {
-			notified = append(notified, n.failed(o, notice, noReceiver(notice.Receiver)))
+			notified = append(notified, n.failed(ctx, o, notice, noReceiver(notice.Receiver)))
 			continue
 		}
 		notified = append(notified, event.Notification{Address: notice.Address, Subject: notice.Subject, At: n.Now().UTC(), Result: event.NotificationWaiting})
@@ -225,15 +228,15 @@ const OutcomeMessage = "outcome"
 
 // ended counts and logs an outcome of which nothing is left to do but to send its notices;
 // the log warns of one that a person may have to look at.
-func (n *Notifier) ended(o event.Outcome) {
+func (n *Notifier) ended(ctx context.Context, o event.Outcome) {
 	n.Metrics.Outcome(o)
 	level := slog.LevelInfo
 	if o.Result == event.ResultFailed || o.Result == event.ResultGaveUp {
 		level = slog.LevelWarn
 	}
 	if o.Requested() {
-		n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "by", o.By.String(), "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.DecidedAt).String())...)
+		n.Log.Log(ctx, level, OutcomeMessage, append(event.LogAttrs(o.Event), "by", o.By.String(), "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.DecidedAt).String())...)
 		return
 	}
-	n.Log.Log(context.Background(), level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
+	n.Log.Log(ctx, level, OutcomeMessage, append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "outcome", o.Result, "reason", o.Reason, "new_job", o.NewJobID, "took", o.At.Sub(o.Meta.ReceivedAt).String())...)
 }

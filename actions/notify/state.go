@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/gitlab/outdated"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -109,28 +108,11 @@ func (p position) time() time.Time {
 // stateRef names what a state is of in its project: a branch, a tag or a merge request,
 // and in a rule for jobs the job's name.
 func stateRef(e event.Event) string {
-	ref := refOf(e)
+	ref := event.RefOf(e)
 	if e.Meta.Kind == event.KindJob {
 		ref += "\x00" + e.Job.Name
 	}
 	return hash(ref)
-}
-
-// refOf names an event's branch, tag or merge request in its project. A merge request's
-// train is another ref than its branch.
-func refOf(e event.Event) string {
-	iid, kind, ofMergeRequest := outdated.MergeRequestRef(e.Pipeline.Ref)
-	switch {
-	case e.Pipeline.Tag:
-		return "tag:" + e.Pipeline.Ref
-	case ofMergeRequest && kind == "train":
-		return "train:" + iid
-	case ofMergeRequest:
-		return "merge-request:" + iid
-	case e.MergeRequest.IID != 0: // a hook has the source branch
-		return fmt.Sprintf("merge-request:%d", e.MergeRequest.IID)
-	}
-	return "branch:" + e.Pipeline.Ref
 }
 
 // stateKey returns the key of a state that an outcome sets.

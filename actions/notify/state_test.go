@@ -390,6 +390,7 @@ func TestTurnsOfAStateAreSentInOrder(t *testing.T) {
 // event says. Mutes that come and go keep all from being sent meanwhile, and may keep a
 // beginning from being heard at all; then its end is not either.
 func TestStatesOfAnySequence(t *testing.T) {
+	await.Unraced(t, "it handles record after record in one goroutine")
 	t.Parallel()
 	dir := t.TempDir()
 	n := 0

@@ -19,7 +19,7 @@ func (n *Notifier) countTogether(ctx context.Context, o *event.Outcome) error {
 	o.Together = slices.Clone(o.Together)
 	for i := range o.Together {
 		t := &o.Together[i]
-		count, err := n.Guard.Tally(ctx, keys.Together(t.Subject), store.Seen{ID: hash(refOf(o.Event))}, togetherFor)
+		count, err := n.Guard.Tally(ctx, keys.Together(t.Subject), store.Seen{ID: hash(event.RefOf(o.Event))}, togetherFor)
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ const maxDays = 400
 
 // addDelay counts a retry by its delay, if the journal has that and how the new run ended.
 func (s *summary) addDelay(e *entry, ended run, known bool) {
-	if !known || ended.started.IsZero() || e.Job.FinishedAt.IsZero() || ended.started.Before(e.Job.FinishedAt) {
+	if !known || ended.status == "canceled" || ended.started.IsZero() || e.Job.FinishedAt.IsZero() || ended.started.Before(e.Job.FinishedAt) {
 		return
 	}
 	waited := event.Duration(ended.started.Sub(e.Job.FinishedAt))
@@ -28,7 +28,7 @@ func (s *summary) addDelay(e *entry, ended run, known bool) {
 		d := &s.delays[i]
 		switch {
 		case waited < d.AtLeast || d.Below > 0 && waited >= d.Below:
-		case ended.passed:
+		case ended.status == "success":
 			d.Passed++
 		default:
 			d.Failed++

@@ -29,14 +29,17 @@ var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 // item is an entry of a random journal, with the truth about it.
 type item struct {
 	event.Outcome
-	retry  *item   // of the result of a retry: the retry
-	passed *bool   // of a retry: whether the run that it started passed; nil: the journal does not have it
-	failed seconds // of a retry: the run that it retried
-	again  seconds // of a retry: the run that it started
+	retry  *item // of the result of a retry: the retry
+	passed *bool // of a retry: whether the run that it started passed; nil: the journal does not have it
+	// canceled is, of a retry, whether the run that it started was.
+	canceled bool
+	failed   seconds // of a retry: the run that it retried
+	again    seconds // of a retry: the run that it started
 	// waited is, of a retry, the time between these runs, if the journal has both.
 	waited time.Duration
 
 	failedOn, againOn string // of a retry: the tag of the runners of these runs; "": none
+	failedBy, againBy int64  // of a retry: the ids of these runners; 0: none
 	at                time.Time
 }
 
@@ -63,10 +66,10 @@ func chain(t *rapid.T, id int64) (all []*item) {
 	e.Pipeline.ID = 100 + id
 	e.Job.Name = rapid.SampledFrom([]string{"rspec", "lint", "build"}).Draw(t, "job")
 	run := id * 1000
-	took, on, start := durations(t), tags(t), noon.Add(-48*time.Hour)
-	e = ended(e, run, "failed", start, took, on)
+	took, on, by, start := durations(t), tags(t), runners(t), noon.Add(-48*time.Hour)
+	e = ended(e, run, "failed", start, took, on, by)
 	for {
-		d := &item{failed: took, failedOn: on}
+		d := &item{failed: took, failedOn: on, failedBy: by}
 		d.Event = e
 		d.Job.FailureClass = rapid.SampledFrom([]string{"runner", "script", ""}).Draw(t, "class")
 		d.Rule = rapid.SampledFrom([]string{"a", "b"}).Draw(t, "rule")
@@ -81,19 +84,28 @@ func chain(t *rapid.T, id int64) (all []*item) {
 		d.NewJobID = run
 		waited := rapid.SampledFrom([]time.Duration{0, 59 * time.Second, time.Minute, 7 * time.Minute, time.Hour, 2 * time.Hour, 30 * time.Hour}).Draw(t, "waited")
 		finish := e.Job.FinishedAt
-		took, on, start = durations(t), tags(t), finish.Add(waited)
-		e = ended(e, run, "failed", start, took, on)
+		took, on, by, start = durations(t), tags(t), runners(t), finish.Add(waited)
+		e = ended(e, run, "failed", start, took, on, by)
 		d.waited = -1
 		if !finish.IsZero() && !e.Job.StartedAt.IsZero() {
 			d.waited = waited
 		}
-		end := rapid.SampledFrom([]string{"open", event.ResultRecovered, event.ResultGaveUp, "again"}).Draw(t, "end")
-		if end == "open" {
+		end := rapid.SampledFrom([]string{"open", event.ResultRecovered, event.ResultGaveUp, "again", "kept", "canceled"}).Draw(t, "end")
+		switch end {
+		case "open":
+			return all
+		case "canceled":
+			d.canceled, d.NewRun = true, e.Job
+			d.NewRun.Status = "canceled"
 			return all
 		}
-		d.passed, d.again, d.againOn = new(end == event.ResultRecovered), took, on
-		if end == "again" {
+		d.passed, d.again, d.againOn, d.againBy = new(end == event.ResultRecovered), took, on, by
+		switch end {
+		case "again":
 			continue
+		case "kept": // GitLab ran it again
+			d.NewRun = e.Job
+			return all
 		}
 		result := &item{retry: d}
 		result.Decision, result.ID, result.Result = d.Decision, d.ID+":"+end, end
@@ -105,9 +117,15 @@ func chain(t *rapid.T, id int64) (all []*item) {
 	}
 }
 
-// ended returns the event of the end of a run, on a runner with a tag.
-func ended(e event.Event, run int64, status string, start time.Time, took seconds, tag string) event.Event {
+// runners returns the id of a runner; 0: none.
+func runners(t *rapid.T) int64 { return rapid.Int64Range(0, 3).Draw(t, "runner") }
+
+// ended returns the event of the end of a run, on a runner with a tag and an id.
+func ended(e event.Event, run int64, status string, start time.Time, took seconds, tag string, runner int64) event.Event {
 	e.Job = event.Job{ID: run, Name: e.Job.Name, Status: status}
+	if runner > 0 {
+		e.Job.Runner = event.Runner{ID: runner, Description: fmt.Sprintf("runner-%d", runner)}
+	}
 	if tag != "" {
 		e.Job.Runner.Tags = []string{"linux", tag}
 	}
@@ -163,6 +181,8 @@ func reckon(all []*item, from int, half time.Time, match func(*item) bool, nameO
 				r.Later++
 			}
 			switch {
+			case it.canceled:
+				r.Canceled++
 			case it.passed == nil:
 				r.Open++
 			case *it.passed:
@@ -217,6 +237,39 @@ func delaysOf(all []*item, from int, match func(*item) bool) (passed, failed [5]
 		}
 	}
 	return passed, failed
+}
+
+// runnersOf counts, by the truth, the retries from the index on that match, by their runners.
+func runnersOf(all []*item, from int, match func(*item) bool) map[int64]report.Runner {
+	rows := map[int64]report.Runner{}
+	count := func(id int64, add func(*report.Runner)) {
+		row := rows[id]
+		if row.ID = id; id > 0 {
+			row.Description = fmt.Sprintf("runner-%d", id)
+		}
+		add(&row)
+		rows[id] = row
+	}
+	for _, it := range all[from:] {
+		if it.Action.Verb != event.VerbRetry || it.Result != event.ResultDone || !match(it) {
+			continue
+		}
+		count(it.failedBy, func(r *report.Runner) { r.FailedBefore++ })
+		switch {
+		case it.passed == nil:
+		case *it.passed:
+			count(it.againBy, func(r *report.Runner) { r.Passed++ })
+		default:
+			count(it.againBy, func(r *report.Runner) { r.Failed++ })
+		}
+	}
+	for id, row := range rows {
+		if n := row.Passed + row.Failed; n > 0 {
+			row.PassRate = new(float64(row.Passed) / float64(n))
+		}
+		rows[id] = row
+	}
+	return rows
 }
 
 // daysOf counts, by the truth, the retries from the index on that match, by their days.
@@ -308,6 +361,13 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 			if d.Passed != passed[i] || d.Failed != failed[i] {
 				t.Fatalf("delays of %s to %s: %d passed and %d failed, want %d and %d", d.AtLeast, d.Below, d.Passed, d.Failed, passed[i], failed[i])
 			}
+		}
+		gotRunners := map[int64]report.Runner{}
+		for _, row := range r.Runners {
+			gotRunners[row.ID] = row
+		}
+		if diff := cmp.Diff(runnersOf(all, from, match), gotRunners, sameSums); diff != "" {
+			t.Fatalf("runners (-want +got):\n%s", diff)
 		}
 		if !timed {
 			return

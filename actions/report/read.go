@@ -45,10 +45,16 @@ type Reader struct {
 }
 
 // Report returns the report of the decisions that a query selects. It reads what the query
-// does not select, too: any entry may show how a run ended.
+// does not select, too: any entry may show how a run ended. The report begins no earlier
+// than the journal can.
 func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	until := r.Now().UTC()
 	q.PersonAfter = cmp.Or(q.PersonAfter, DefaultPersonAfter)
+	kept := until.Add(-store.DefaultJournalTTL)
+	bounded := q.Since.Before(kept)
+	if bounded {
+		q.Since = kept
+	}
 	s := newSummary(q, until, r.Prices())
 	var deliveriesSince time.Time
 	if q.DryRun {
@@ -60,6 +66,9 @@ func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	extent, err := r.readJournal(ctx, s)
 	if err != nil {
 		return Report{}, err
+	}
+	if bounded && extent.covers.IsZero() && !extent.lastBefore.IsZero() {
+		extent.covers = kept
 	}
 	report := s.report(slices.MaxFunc([]time.Time{q.Since, extent.covers}, time.Time.Compare), until)
 	report.DeliveriesSince = deliveriesSince

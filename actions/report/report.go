@@ -8,6 +8,7 @@
 //	sum.go      sums the entries
 //	run.go      the runs of jobs that entries show
 //	history.go  retries by day and by delay
+//	runners.go  retries by runner
 //	text.go     the report in a few lines, for the terminal and for Slack
 package report
 
@@ -43,7 +44,7 @@ func (q Query) matches(e *entry) bool {
 // Report has the sums of a span of time. Each table has at most MaxRows rows, those with the
 // most retries first, and then one of all others: the rows of a table add up to Total.
 type Report struct {
-	Since   time.Time `json:"since"`
+	Since   time.Time `json:"since"` // of the query, or since when the journal keeps decisions if that is later
 	Until   time.Time `json:"until"`
 	Rule    string    `json:"rule,omitzero"`    // the only one, if the request names one
 	Project string    `json:"project,omitzero"` // likewise
@@ -74,6 +75,10 @@ type Report struct {
 
 	Days   []Day   `json:"days"`   // the days of the span, in UTC, oldest first
 	Delays []Delay `json:"delays"` // shortest first: which delay helps
+
+	// Runners has at most MaxRows runners, those on which most retries failed first, and then
+	// one of all others.
+	Runners []Runner `json:"runners"`
 }
 
 // Day has the retries that were decided on one day, in UTC.
@@ -89,6 +94,17 @@ type Delay struct {
 	Below   event.Duration `json:"below,omitzero"` // 0: there is no limit
 	Passed  int            `json:"passed"`
 	Failed  int            `json:"failed"`
+}
+
+// Runner counts the runs of retries on one runner.
+type Runner struct {
+	ID           int64    `json:"id,omitzero"`          // 0: no runner took the run, or the journal does not have it
+	Description  string   `json:"description,omitzero"` // in GitLab
+	Others       int      `json:"others,omitzero"`      // of the last one: it counts at least so many that have no row
+	FailedBefore int      `json:"failed_before"`        // runs that failed there, and were retried anywhere
+	Passed       int      `json:"passed"`               // new runs that passed there
+	Failed       int      `json:"failed"`               // new runs that failed there
+	PassRate     *float64 `json:"pass_rate,omitempty"`  // Passed by the sum of Passed and Failed; missing if that is 0
 }
 
 // MaxRows is how many rows a table has, besides that of all others.
@@ -131,7 +147,10 @@ type Retries struct {
 	Started int `json:"started"`
 	Passed  int `json:"passed"`
 	Failed  int `json:"failed"` // the new run failed, too
-	Open    int `json:"open"`   // the journal has no end of the new run: it goes on, or was canceled
+	// Canceled counts the new runs that were canceled: they say nothing for or against
+	// retries, and their time is in no sum.
+	Canceled int `json:"canceled,omitzero"`
+	Open     int `json:"open"` // the journal has no end of the new run
 	// PassRate is Passed by the sum of Passed and Failed; missing if that is 0.
 	PassRate *float64 `json:"pass_rate,omitempty"`
 	// Later is, of Started, those of the second half of the span, or of the time for which

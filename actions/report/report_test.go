@@ -177,7 +177,7 @@ func TestText(t *testing.T) {
 			"Retried most: rspec of platform/shop (8 times).",
 		}},
 		{name: "longer than the journal", journal: week(), q: report.Query{Since: noon.Add(-90 * 24 * time.Hour), Rule: "old"}, want: []string{
-			"1 outcome since 2026-09-01T12:00:00Z by rule old: 1 skipped.",
+			"1 outcome since 2026-10-31T12:00:00Z by rule old: 1 skipped.",
 			"The journal begins at 2026-11-22T04:00:00Z: it keeps decisions for 30d.",
 		}},
 		{name: "too many", journal: week(), q: report.Query{Since: noon.Add(-7 * 24 * time.Hour)}, most: 2, want: []string{
@@ -190,7 +190,7 @@ func TestText(t *testing.T) {
 			"The last decision before that was made at 2026-11-30T11:00:00Z.",
 		}},
 		{name: "nothing of a project", journal: week(), q: report.Query{Since: noon.Add(-1000 * time.Hour), Project: "8"}, want: []string{
-			"No decisions since 2026-10-19T20:00:00Z of project 8.",
+			"No decisions since 2026-10-31T12:00:00Z of project 8.",
 			"The journal begins at 2026-11-22T04:00:00Z: it keeps decisions for 30d.",
 		}},
 		{name: "nothing at all", q: report.Query{Since: noon.Add(-time.Hour)}, want: []string{
@@ -287,4 +287,35 @@ func BenchmarkReport(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(len(j)*b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// TestMoneyAndTimeAgree: no time that was paid for is shown as nothing, and no rate as none or
+// all that is not.
+func TestMoneyAndTimeAgree(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		again report.RunTime
+		want  string
+	}{
+		{report.RunTime{}, "0s (EUR 0.00)"},
+		{report.RunTime{Seconds: 0.3, Cost: 0.46}, "1s (EUR 0.46)"},
+		{report.RunTime{Seconds: 59.7, Cost: 0.0049}, "1m (< EUR 0.01)"},
+		{report.RunTime{Seconds: 3600 + 59*60 + 40, Cost: 1}, "2h (EUR 1.00)"},
+	} {
+		if got := report.WastedText(report.Retries{PassRate: new(0.5), FailedAgain: c.again}, "EUR"); got != c.want {
+			t.Errorf("%+v is shown as %q, want %q", c.again, got, c.want)
+		}
+	}
+	for want, r := range map[string]report.Retries{
+		"199 of 200 (99 %)": {Passed: 199, Failed: 1, PassRate: new(199. / 200)},
+		"1 of 300 (1 %)":    {Passed: 1, Failed: 299, PassRate: new(1. / 300)},
+		"2 of 2 (100 %)":    {Passed: 2, PassRate: new(1.)},
+	} {
+		if got := report.RateText(r); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := report.RowName("job", report.Row{Others: 1}); got != "1 other" {
+		t.Errorf("%q, want 1 other", got)
+	}
 }

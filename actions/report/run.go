@@ -52,7 +52,9 @@ type job struct {
 	FinishedAt   time.Time `json:"finished_at"`
 	Duration     float64   `json:"duration"`
 	Runner       struct {
-		Tags []string `json:"tags"`
+		ID          int64    `json:"id"`
+		Description string   `json:"description"`
+		Tags        []string `json:"tags"`
 	} `json:"runner"`
 }
 
@@ -113,19 +115,24 @@ type runKey struct {
 
 // run is how a run of a job ended.
 type run struct {
-	passed  bool // false: it failed
+	status  string // success, failed or canceled
 	time    RunTime
 	started time.Time // zero: unknown, or no runner took it
+	runner  int64     // its id
 }
 
 // ended returns how the run ended that an entry shows, at some prices; ok is false if it has
-// not passed or failed.
+// not ended.
 func (j *job) ended(at rules.Prices) (r run, ok bool) {
-	if j.ID == 0 || j.Status != "success" && j.Status != "failed" {
+	i := slices.Index(ends, j.Status)
+	if j.ID == 0 || i < 0 {
 		return run{}, false
 	}
-	return run{j.Status == "success", j.priced(at), j.StartedAt}, true
+	return run{ends[i], j.priced(at), j.StartedAt, j.Runner.ID}, true
 }
+
+// ends are the statuses of runs that have ended.
+var ends = []string{"success", "failed", "canceled"}
 
 // priced returns how long a runner worked on a run that has ended, and what that cost.
 func (j *job) priced(at rules.Prices) RunTime {
@@ -165,7 +172,9 @@ func (s *summary) retryOf(e *entry, at time.Time, ended run, known bool) Retries
 	switch {
 	case !known:
 		r.Open = 1
-	case ended.passed:
+	case ended.status == "canceled":
+		r.Canceled = 1
+	case ended.status == "success":
 		r.Passed, r.PassedRuns, r.Saved = 1, ended.time, s.query.PersonAfter.Seconds()
 	default:
 		r.Failed, r.FailedAgain = 1, ended.time

@@ -8,7 +8,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 )
 
 // maxGroups is how many rows a table has while it is summed; what comes beyond is summed as
@@ -81,6 +80,7 @@ func (r *Retries) add(o Retries) {
 	r.Started += o.Started
 	r.Passed += o.Passed
 	r.Failed += o.Failed
+	r.Canceled += o.Canceled
 	r.Open += o.Open
 	r.Later += o.Later
 	r.Saved += o.Saved
@@ -98,10 +98,15 @@ func (t *RunTime) add(o RunTime) {
 
 // finish computes what follows from the counts.
 func (r *Retries) finish() {
-	if ended := r.Passed + r.Failed; ended > 0 {
-		rate := float64(r.Passed) / float64(ended)
-		r.PassRate = &rate
+	r.PassRate = passRate(r.Passed, r.Failed)
+}
+
+// passRate returns how many of some runs passed; nil if there are none.
+func passRate(passed, failed int) *float64 {
+	if passed+failed == 0 {
+		return nil
 	}
+	return new(float64(passed) / float64(passed+failed))
 }
 
 // summary sums entries, which are added from the newest on: the ends of runs come before
@@ -118,17 +123,17 @@ type summary struct {
 	runs   map[runKey]run   // ended runs whose retry may come
 	passed map[jobKey]int64 // of a dry run: the id of the newest run that passed
 
-	days   map[string]*Retries // by their dates
-	delays []Delay
+	days    map[string]*Retries // by their dates
+	delays  []Delay
+	runners runners
 
 	instances map[string]string
 }
 
 func newSummary(q Query, until time.Time, prices rules.Prices) *summary {
-	start := slices.MaxFunc([]time.Time{q.Since, until.Add(-store.DefaultJournalTTL)}, time.Time.Compare)
 	return &summary{
-		query: q, prices: prices, half: start.Add(until.Sub(start) / 2), total: newSums(),
-		days: map[string]*Retries{}, delays: slices.Clone(delays),
+		query: q, prices: prices, half: q.Since.Add(until.Sub(q.Since) / 2), total: newSums(),
+		days: map[string]*Retries{}, delays: slices.Clone(delays), runners: newRunners(),
 		rules: newTable(), actions: newTable(), projects: newTable(), classes: newTable(), jobs: newTable(),
 		runs: map[runKey]run{}, passed: map[jobKey]int64{}, instances: map[string]string{},
 	}
@@ -162,6 +167,7 @@ func (s *summary) add(e *entry, at time.Time) {
 		sums.Retries = s.retryOf(e, at, ended, known)
 		s.addDay(at, sums.Retries)
 		s.addDelay(e, ended, known)
+		s.addRunners(e, ended, known)
 	}
 	for _, row := range []*Sums{
 		s.total, s.rules.row(name{name: e.Rule}), s.actions.row(name{name: e.Action.Verb}), s.projects.row(name{name: e.Project.Path}),
@@ -178,7 +184,7 @@ func (s *summary) note(e *entry) {
 	case !ok:
 		return
 	case s.query.DryRun:
-		if r.passed {
+		if r.status == "success" {
 			key := e.jobKey()
 			key.name = strings.Clone(key.name)
 			s.pass(key, e.Job.ID)
@@ -190,6 +196,7 @@ func (s *summary) note(e *entry) {
 		return
 	}
 	s.runs[key] = r
+	s.runners.name(r.runner, e.Job.Runner.Description)
 }
 
 // instance returns the address of a GitLab, of which there is one copy in memory.
@@ -210,6 +217,6 @@ func (s *summary) report(since, until time.Time) Report {
 	return Report{
 		Since: s.query.Since.UTC(), Until: until, PersonAfter: event.Duration(s.query.PersonAfter), Currency: s.prices.Currency, Rule: s.query.Rule, Project: s.query.Project, DryRun: s.query.DryRun, Total: *s.total,
 		Rules: s.rules.list(), Actions: s.actions.list(), Projects: s.projects.list(), Classes: s.classes.list(), Jobs: s.jobs.list(),
-		Days: s.listDays(since, until), Delays: s.delays,
+		Days: s.listDays(since, until), Delays: s.delays, Runners: s.runners.list(),
 	}
 }

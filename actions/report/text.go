@@ -2,11 +2,13 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -23,6 +25,7 @@ type view struct {
 	WouldRetry           *wouldRetryView
 	PersonAfter          time.Duration // what Retries.Saved assumes
 	Delays               []delayView   // if retries have different ones
+	Runners              []runnerView  // those on which most retries failed
 	Growing              []growthView  // the failure classes that are retried more and more
 	Most                 []jobView     // the jobs with the most retries
 	Erased               int           // jobs
@@ -40,7 +43,8 @@ type count struct {
 }
 
 type retriesView struct {
-	Started, Passed, Ended, Open          int
+	Started, Passed, Ended                int
+	Canceled, Open                        int
 	Rate                                  string // of those that passed; "": none has ended
 	FailedBefore, PassedRuns, FailedAgain time.Duration
 	Unknown                               int
@@ -59,6 +63,12 @@ type delayView struct {
 	AtLeast, Below time.Duration // 0: there is no limit
 }
 
+// runnerView counts the retries that ran on a runner.
+type runnerView struct {
+	Name          string
+	Failed, Ended int
+}
+
 // growthView has how often a failure class was retried in the halves of the span.
 type growthView struct {
 	Class          string
@@ -75,8 +85,8 @@ type jobView struct {
 	Times        int
 }
 
-// mostNamed is how many of the jobs with the most retries are named, and maxName how long
-// their names may be, in bytes.
+// mostNamed is how many of the jobs with the most retries are named, and of the runners on
+// which most failed; maxName is how long their names may be, in bytes.
 const (
 	mostNamed = 3
 	maxName   = 200
@@ -86,7 +96,7 @@ const (
 func Text(r Report, s words.Style) (string, error) {
 	v := view{
 		Since: r.Since.UTC().Format(time.RFC3339), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Decisions: r.Total.Decisions(), Outcomes: counted(r.Total.Outcomes),
-		PersonAfter: time.Duration(r.PersonAfter), Delays: delaysOf(r.Delays), Growing: growing(r, s),
+		PersonAfter: time.Duration(r.PersonAfter), Delays: delaysOf(r.Delays), Runners: worstRunners(r.Runners, s), Growing: growing(r, s),
 		Most: mostRetried(r.Jobs, s), Erased: r.Total.Erased, Covers: clock(r.Covers), LastBefore: clock(r.LastBefore),
 		Kept: store.DefaultJournalTTL, Cut: r.Cut, Unreadable: r.Unreadable,
 	}
@@ -98,12 +108,12 @@ func Text(r Report, s words.Style) (string, error) {
 	}
 	if t := r.Total.Retries; t.Started > 0 {
 		v.Retries = &retriesView{
-			Started: t.Started, Passed: t.Passed, Ended: t.Passed + t.Failed, Open: t.Open, Rate: percent(t),
+			Started: t.Started, Passed: t.Passed, Ended: t.Passed + t.Failed, Canceled: t.Canceled, Open: t.Open, Rate: percent(t.PassRate),
 			FailedBefore: span(t.FailedBefore), PassedRuns: span(t.PassedRuns), FailedAgain: span(t.FailedAgain), Saved: seconds(t.Saved),
 			Unknown: t.FailedBefore.Unknown + t.PassedRuns.Unknown + t.FailedAgain.Unknown,
 		}
 		if r.Currency != "" {
-			v.Retries.Cost = &costView{Money(r.Currency, t.PassedRuns.Cost), Money(r.Currency, t.FailedAgain.Cost), seconds(t.PassedRuns.Unpriced + t.FailedAgain.Unpriced)}
+			v.Retries.Cost = &costView{s.Text(Money(r.Currency, t.PassedRuns.Cost), maxName), s.Text(Money(r.Currency, t.FailedAgain.Cost), maxName), seconds(t.PassedRuns.Unpriced + t.FailedAgain.Unpriced)}
 		}
 	}
 	if t := r.Total.WouldRetry; t.Retries > 0 {
@@ -137,19 +147,26 @@ func OutcomesText(counts map[string]int) string {
 
 // RateText says how many of the retries whose end is known passed, as in: 12 of 16 (75 %);
 // "" if none is.
-func RateText(r Retries) string {
-	if r.PassRate == nil {
+func RateText(r Retries) string { return rateText(r.Passed, r.Failed, r.PassRate) }
+
+func rateText(passed, failed int, rate *float64) string {
+	if rate == nil {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d (%s)", r.Passed, r.Passed+r.Failed, percent(r))
+	return fmt.Sprintf("%d of %d (%s)", passed, passed+failed, percent(rate))
 }
 
-// percent writes the pass rate; "" if there is none.
-func percent(r Retries) string {
-	if r.PassRate == nil {
+// percent writes a pass rate, as 0 % only if none passed and 100 % only if all did; "" if
+// there is none.
+func percent(rate *float64) string {
+	if rate == nil {
 		return ""
 	}
-	return fmt.Sprintf("%.0f %%", 100**r.PassRate)
+	percent := math.Round(100 * *rate)
+	if *rate > 0 && *rate < 1 {
+		percent = min(max(percent, 1), 99)
+	}
+	return fmt.Sprintf("%.0f %%", percent)
 }
 
 // mostRetried names the jobs with the most retries.
@@ -161,6 +178,32 @@ func mostRetried(jobs []Row, s words.Style) (all []jobView) {
 	}
 	return all
 }
+
+// worstRunners names the runners on which most retries failed.
+func worstRunners(all []Runner, s words.Style) (worst []runnerView) {
+	for _, r := range all {
+		if r.Failed > 0 && r.ID != 0 && len(worst) < mostNamed {
+			worst = append(worst, runnerView{s.Code(RunnerName(r)), r.Failed, r.Passed + r.Failed})
+		}
+	}
+	return worst
+}
+
+// RunnerName names a runner in English.
+func RunnerName(r Runner) string {
+	switch {
+	case r.Others > 0:
+		return othersText(r.Others)
+	case r.ID == 0:
+		return "no runner"
+	case r.Description == "":
+		return fmt.Sprintf("#%d", r.ID)
+	}
+	return fmt.Sprintf("#%d %s", r.ID, r.Description)
+}
+
+// RunnerRateText says how many of the retries on a runner passed, as RateText does.
+func RunnerRateText(r Runner) string { return rateText(r.Passed, r.Failed, r.PassRate) }
 
 // delaysOf returns how many retries passed by their delay; none, if all have the same.
 func delaysOf(delays []Delay) (all []delayView) {
@@ -197,13 +240,13 @@ func SavedText(r Retries) string {
 	if r.PassRate == nil {
 		return ""
 	}
-	return event.Coarse(seconds(r.Saved)).String()
+	return event.Duration(seconds(r.Saved)).String()
 }
 
 // WastedText writes the runner time of the retries that failed again and, if there is a
 // currency, its cost, as in: 2m (EUR 0.50); "" if no retry has ended.
 func WastedText(r Retries, currency string) string {
-	wasted := event.Coarse(span(r.FailedAgain)).String()
+	wasted := event.Duration(span(r.FailedAgain)).String()
 	switch {
 	case r.PassRate == nil:
 		return ""
@@ -213,8 +256,13 @@ func WastedText(r Retries, currency string) string {
 	return fmt.Sprintf("%s (%s)", wasted, Money(currency, r.FailedAgain.Cost))
 }
 
-// Money writes an amount, like EUR 12.50.
-func Money(currency string, amount float64) string { return fmt.Sprintf("%s %.2f", currency, amount) }
+// Money writes an amount, like EUR 12.50. One that rounds to nothing is < EUR 0.01.
+func Money(currency string, amount float64) string {
+	if amount > 0 && amount < 0.005 {
+		return fmt.Sprintf("< %s 0.01", currency)
+	}
+	return fmt.Sprintf("%s %.2f", currency, amount)
+}
 
 // DelayText writes a range of delays in English, like: from 1m to 5m.
 func DelayText(d Delay) string {
@@ -229,7 +277,10 @@ func DelayText(d Delay) string {
 
 func span(t RunTime) time.Duration { return seconds(t.Seconds) }
 
-func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+// seconds returns a sum of times, rounded for display.
+func seconds(n float64) time.Duration {
+	return time.Duration(event.Rounded(time.Duration(n * float64(time.Second))))
+}
 
 // clock writes a point in time, "" for none.
 func clock(t time.Time) string {
@@ -239,11 +290,13 @@ func clock(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+func othersText(n int) string { return english.Plural(n, "other", "") }
+
 // RowName names a row of the table of what, such as failure class.
 func RowName(what string, row Row) string {
 	switch {
 	case row.Others > 0:
-		return fmt.Sprintf("%d others", row.Others)
+		return othersText(row.Others)
 	case row.Name == "":
 		return "no " + what
 	case row.Project != "":

@@ -42,12 +42,15 @@ func (w *turn) show(ctx context.Context, m *record, o event.Outcome, what event.
 	if n, err = render(o, what, m); err != nil {
 		return notice{}, body{}, &Error{Method: "notify", Code: "invalid_outcome", advice: err.Error()}
 	}
-	lines, older := m.with(n.line)
-	buttons := make([]slackapi.Block, len(lines))
-	if w.buttons {
-		buttons = rows(lines, w.channel, what.Language)
+	if what.Together > 0 && m.Together == nil {
+		m.Together = &together{Header: n.header, Context: n.context}
 	}
-	root = n.root(lines, older, buttons)
+	shown := m.with(n.line)
+	buttons := make([]slackapi.Block, len(shown.offering()))
+	if w.buttons {
+		buttons = rows(shown.offering(), w.channel, what.Language)
+	}
+	root = n.root(shown, buttons)
 	if m.TS == "" {
 		return n, root, nil
 	}
@@ -75,7 +78,7 @@ func (w *turn) showOnly(ctx context.Context, o event.Outcome, what event.Notice)
 	if err != nil || m.TS == "" {
 		return err
 	}
-	m.Lines, m.Older = m.with(n.line)
+	m.content = m.with(n.line)
 	if err := w.Renew(ctx); err != nil {
 		return err
 	}

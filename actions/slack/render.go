@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -21,6 +23,10 @@ const (
 	maxText  = 3000
 	maxBytes = 9000 // of the longest text of a message, and of all lines together
 	maxTop   = 1000 // of each of the two lines at the top, and of the small print; in bytes
+
+	// Of a message of many pipelines, in bytes.
+	maxTogether = 2500 // its text
+	maxLinks    = 450  // the links of each line
 )
 
 // emojis are shown before an outcome, by its result.
@@ -42,13 +48,18 @@ var doneEmojis = map[string]string{
 	event.VerbNotify:        ":bell:",
 }
 
+// onJob are the buttons that a message of many pipelines lacks: nobody could tell on which job
+// they act.
+var onJob = []string{chatops.ButtonRetry, chatops.ButtonPlay, chatops.ButtonCancel, chatops.ButtonErase}
+
 // notice is a rendered outcome; all of it is mrkdwn.
 type notice struct {
 	header   string
 	context  string // "" if the commit is unknown
 	line     line
 	details  string
-	fallback string
+	fallback string // of the reply
+	current  string // of the message
 	more     string // how many outcomes the message does not show
 }
 
@@ -66,8 +77,11 @@ type view struct {
 	Commit  string // its title
 	Author  string // of the commit
 
-	MergeRequest string // !7 with its title; a link
+	MergeRequest string // !7 with its title, if that is known; a link
+	Titled       bool   // it is
 	Place        string // in the project, plain: the merge request, else the ref
+	Job          string // its name; a link
+	Pipeline     string // the same, as Subject has it; "": there is none
 
 	Text  string // of the outcome
 	Facts string // of its job
@@ -90,6 +104,9 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 	if !custom {
 		v.Text = say(words.Outcome(o, style))
 	}
+	if !custom && what.Together > 0 {
+		v.Text = say(words.Together(v.Text, what.Together, style))
+	}
 	v.Facts = say(words.JobFacts(o, style))
 	details := cmp.Or(strings.TrimSpace(what.Details), say(words.OutcomeDetails(o, custom, style)))
 	execute := func(block string) string { return say(style.Say(block, v)) }
@@ -98,14 +115,12 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 		emoji = cmp.Or(doneEmojis[o.Action.Verb], emoji)
 	}
 	n := notice{
-		context: mrkdwn.Cut(execute("context"), maxText, maxTop),
 		line: line{
 			LineID: words.LineOf(o),
 			Emoji:  emoji,
 			Text:   mrkdwn.Cut(v.Text, maxText, maxBytes),
 			Facts:  v.Facts,
 			At:     o.At,
-			Refs:   what.Together,
 			Result: o.Result,
 			Paused: o.Result == event.ResultDeferred && event.IsPause(o.Reason),
 			Open:   o.Result == event.ResultFailed || o.Result == event.ResultGaveUp,
@@ -113,13 +128,37 @@ func render(o event.Outcome, what event.Notice, m *record) (notice, error) {
 		details: mrkdwn.Cut(details, maxText, maxTop),
 	}
 	does, job := offers(o, what.Channel)
-	n.line.Decision, n.line.JobID, n.line.Offers = decisionOf(o), job, strings.Join(does, " ")
-	lines, older := m.with(n.line)
-	n.more = say(style.Say("more", len(older)))
-	if o.Pipeline.ID != 0 {
-		v.End = end(lines)
+	if what.Together > 0 {
+		n.line.Ref, n.line.Refs, n.line.Links = event.RefOf(o.Event), what.Together, execute("links")
+		if len(n.line.Links) > maxLinks { // the links count
+			brief := v
+			brief.Commit, brief.Author = "", ""
+			if v.Titled {
+				brief.MergeRequest = mergeRequest(o, "")
+			}
+			n.line.Links = mrkdwn.Cut(say(style.Say("links", brief)), maxText, maxLinks)
+		}
+		does = slices.DeleteFunc(does, func(button string) bool { return slices.Contains(onJob, button) })
 	}
-	n.header, n.fallback = mrkdwn.Cut(execute("header"), maxText, maxTop), mrkdwn.Cut(execute("fallback"), maxText, maxBytes)
+	n.line.Decision, n.line.JobID, n.line.Offers = decisionOf(o), job, strings.Join(does, " ")
+	shown := m.with(n.line)
+	n.more = say(style.Say("more", shown.more()))
+	header, context := v.Header, cmp.Or(v.Context, mrkdwn.Link(o.Project.URL, o.Project.Path))
+	if what.Together == 0 {
+		if o.Pipeline.ID != 0 {
+			v.End = end(shown.Lines)
+		}
+		header, context = execute("header"), execute("context")
+	}
+	n.header, n.context = mrkdwn.Cut(header, maxText, maxTop), mrkdwn.Cut(context, maxText, maxTop)
+	n.fallback = mrkdwn.Cut(execute("fallback"), maxText, maxBytes)
+	if newest := shown.newest(); what.Together > 0 || newest.At.After(o.At) {
+		v.Text, v.Facts = newest.Text, newest.Facts
+	}
+	if what.Together > 0 {
+		v.Place, v.Facts, v.Author = "", "", ""
+	}
+	n.current = mrkdwn.Cut(execute("fallback"), maxText, maxBytes)
 	return n, errors.Join(failures...)
 }
 
@@ -153,19 +192,34 @@ func viewOf(o event.Outcome, terms words.Terms) view {
 		SHA:     mrkdwn.Code(o.Pipeline.SHA[:min(8, len(o.Pipeline.SHA))]),
 		Commit:  mrkdwn.Title(o.Commit.Title),
 	}
-	if mr := o.MergeRequest; mr.IID != 0 {
-		v.MergeRequest = mrkdwn.Link(mr.URL, strings.TrimSpace(fmt.Sprintf("!%d %s", mr.IID, mr.Title)))
-		v.Place = mrkdwn.Title(fmt.Sprintf("!%d %s", mr.IID, mr.Title))
+	if iid, title := event.MergeRequestIID(o.Event), o.MergeRequest.Title; iid != 0 {
+		v.MergeRequest, v.Titled = mergeRequest(o, title), title != ""
+		v.Place = mrkdwn.Title(fmt.Sprintf("!%d %s", iid, title))
+	}
+	if o.Job.ID != 0 || o.Job.Name != "" {
+		v.Job = mrkdwn.Link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf(terms.Job, o.Job.ID)))
+	}
+	if o.Pipeline.ID != 0 {
+		v.Pipeline = mrkdwn.Link(o.Pipeline.URL, fmt.Sprintf(terms.Heading, o.Pipeline.ID, o.Pipeline.Name))
 	}
 	switch {
-	case o.Pipeline.ID != 0:
-		v.Subject = mrkdwn.Link(o.Pipeline.URL, fmt.Sprintf(terms.Heading, o.Pipeline.ID, o.Pipeline.Name))
-	case o.Job.ID != 0 || o.Job.Name != "":
-		v.Subject = mrkdwn.Link(o.Job.URL, cmp.Or(o.Job.Name, fmt.Sprintf(terms.Job, o.Job.ID)))
+	case v.Pipeline != "":
+		v.Subject = v.Pipeline
+	case v.Job != "":
+		v.Subject = v.Job
 	default:
 		v.Subject = fmt.Sprintf(terms.OfRule, mrkdwn.Code(o.Rule))
 	}
 	return v
+}
+
+// mergeRequest returns the outcome's merge request as a link with a title.
+func mergeRequest(o event.Outcome, title string) string {
+	iid, address := event.MergeRequestIID(o.Event), o.MergeRequest.URL
+	if address == "" && o.Project.URL != "" { // the event of a job has none
+		address = fmt.Sprintf("%s/-/merge_requests/%d", o.Project.URL, iid)
+	}
+	return mrkdwn.Link(address, strings.TrimSpace(fmt.Sprintf("!%d %s", iid, title)))
 }
 
 // body is the content of a message.
@@ -192,8 +246,11 @@ func (b body) options() []slackapi.MsgOption {
 
 // root returns the content of the pipeline's message with the given lines, and for each
 // the block of its buttons, nil for none.
-func (n notice) root(lines []line, older []words.LineID, buttons []slackapi.Block) body {
-	most := maxBytes
+func (n notice) root(shown content, buttons []slackapi.Block) body {
+	if shown.Together != nil {
+		return body{n.current, n.together(shown, buttons[0])}
+	}
+	lines, most := shown.Lines, maxBytes
 	for _, row := range buttons {
 		if row != nil {
 			most = maxBytes - maxRowBytes
@@ -214,10 +271,42 @@ func (n notice) root(lines []line, older []words.LineID, buttons []slackapi.Bloc
 			blocks = append(blocks, buttons[i])
 		}
 	}
-	if len(older) > 0 {
+	if shown.more() > 0 {
 		blocks = append(blocks, small(n.more))
 	}
-	return body{n.fallback, blocks}
+	return body{n.current, blocks}
+}
+
+// together returns the content of a message of many pipelines: the text for all of them, then
+// each branch, tag or merge request with its job and its pipeline. What stands above the text
+// stays as it was first.
+func (n notice) together(shown content, buttons slackapi.Block) []slackapi.Block {
+	of := shown.Together
+	var blocks []slackapi.Block
+	if of.Header != "" {
+		blocks = append(blocks, section(of.Header))
+	}
+	blocks = append(blocks, section(mrkdwn.Cut(of.Newest.Emoji+" "+of.Newest.Text, maxText, maxTogether)))
+	if of.Context != "" {
+		blocks = append(blocks, small(of.Context))
+	}
+	list := ""
+	for _, l := range shown.Lines {
+		item := "• " + l.Links
+		if list != "" && len(list)+len(item) >= maxText {
+			blocks = append(blocks, section(list))
+			list = ""
+		}
+		list = strings.TrimPrefix(list+"\n"+item, "\n")
+	}
+	blocks = append(blocks, section(list))
+	if shown.more() > 0 {
+		blocks = append(blocks, small(n.more))
+	}
+	if buttons != nil {
+		blocks = append(blocks, buttons)
+	}
+	return blocks
 }
 
 // separator returns what stands between a text and the facts of its job: a text of
@@ -229,9 +318,14 @@ func separator(text string) string {
 	return " · "
 }
 
-// reply returns the content of the outcome's own message in the thread.
+// reply returns the content of the outcome's own message in the thread: of a message of many
+// pipelines, it begins with links to its own.
 func (n notice) reply() body {
-	return body{n.fallback, []slackapi.Block{section(mrkdwn.Cut(n.line.Emoji+" "+n.line.Text, maxText, maxBytes)), small(n.details)}}
+	text := n.line.Text
+	if n.line.Links != "" {
+		text = n.line.Links + "\n" + text
+	}
+	return body{n.fallback, []slackapi.Block{section(mrkdwn.Cut(n.line.Emoji+" "+text, maxText, maxBytes)), small(n.details)}}
 }
 
 // announcement returns the content of an announcement.

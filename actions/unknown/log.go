@@ -63,7 +63,7 @@ func (l *Log) Failed(ctx context.Context, e event.Event, line string) error {
 // Retried keeps how the job of an event ended, if retry, which made the job, was of a job
 // that no class covers. retry may be nil.
 func (l *Log) Retried(ctx context.Context, e event.Event, retry *event.Outcome) error {
-	if retry == nil || retry.Job.FailureClass != event.ClassOf(retry.Job.FailureReason) {
+	if retry == nil || e.Job.Status == "canceled" || retry.Job.FailureClass != event.ClassOf(retry.Job.FailureReason) {
 		return nil
 	}
 	return l.add(ctx, keys.Unclassified, "retried", e.Meta.Instance, entry{Job: retry.Job.ID, At: endOf(e), Passed: e.Job.Status == "success"})

@@ -44,6 +44,15 @@ func Outcome(o event.Outcome, s Style) (string, error) {
 	return s.Say(block, viewOf(o, s))
 }
 
+// Together returns the default text of an outcome for a message of so many branches, tags and
+// merge requests.
+func Together(text string, refs int, s Style) (string, error) {
+	return s.Say("together", struct {
+		Text string
+		Refs int
+	}{text, refs})
+}
+
 // turnView is the data of the blocks about a state.
 type turnView struct {
 	outcomeView

@@ -34,6 +34,12 @@ type Lease struct {
 // ID returns the record's id.
 func (l *Lease) ID() string { return l.record.ID }
 
+// Kind returns the record's kind.
+func (l *Lease) Kind() string { return l.record.Kind }
+
+// Trace returns the span in which the record was put; zero: none.
+func (l *Lease) Trace() store.Trace { return l.record.Trace }
+
 // Body returns the record's body.
 func (l *Lease) Body() []byte { return l.record.Body }
 

@@ -86,7 +86,7 @@ func (e *LaterError) Unwrap() error { return e.Err }
 // Again says that the same can succeed after that time.
 func (e *LaterError) Again() (after time.Duration, ok bool) { return e.After, true }
 
-// Config configures a Pool. All fields are required.
+// Config configures a Pool. All fields but Span are required.
 type Config struct {
 	Queue    Queue
 	Handlers map[string]Handler // by kind of record
@@ -97,7 +97,12 @@ type Config struct {
 	// SlowLane is how many records may be in the slow lane while the pool runs; see
 	// Lease.EnterSlowLane.
 	SlowLane int
+	Span     Span
 }
+
+// Span begins a span of the work on a record. The work is done in the returned ctx, and end
+// is called with its error. nil: there are no spans.
+type Span func(ctx context.Context, l *Lease) (_ context.Context, end func(error))
 
 // Pool works on the records of a queue.
 type Pool struct{ Config }
@@ -192,7 +197,13 @@ func (p *Pool) work(ctx context.Context, l *Lease) {
 	defer stop()
 	defer l.renew(ctx, stop)()
 
-	err := p.handle(ctx, l)
+	var err error
+	if p.Span != nil {
+		var end func(error)
+		ctx, end = p.Span(ctx, l)
+		defer func() { end(err) }()
+	}
+	err = p.handle(ctx, l)
 	if err == nil || errors.Is(err, store.ErrLeaseLost) {
 		return
 	}
@@ -200,8 +211,8 @@ func (p *Pool) work(ctx context.Context, l *Lease) {
 	// then, and due at once.
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
 	defer cancel()
-	if err = p.settle(settle, l, err, ctx.Err() != nil); err != nil && !errors.Is(err, store.ErrLeaseLost) {
-		p.Log.Error("the lease could not be settled; the record comes back by itself", "record", l.ID(), store.Outage(err))
+	if failed := p.settle(settle, l, err, ctx.Err() != nil); failed != nil && !errors.Is(failed, store.ErrLeaseLost) {
+		p.Log.ErrorContext(ctx, "the lease could not be settled; the record comes back by itself", "record", l.ID(), store.Outage(failed))
 	}
 }
 
@@ -213,14 +224,14 @@ func (p *Pool) settle(ctx context.Context, l *Lease, err error, stopped bool) er
 	case stopped:
 		return l.Defer(ctx, 0)
 	case errors.As(err, &dead):
-		p.Log.Error("record buried", "record", l.ID(), "reason", dead.Reason)
+		p.Log.ErrorContext(ctx, "record buried", "record", l.ID(), "reason", dead.Reason)
 		return l.bury(ctx, dead.Reason)
 	case errors.As(err, &later):
-		p.Log.Debug("record deferred", "record", l.ID(), "wait", later.After.String(), "error", err)
+		p.Log.DebugContext(ctx, "record deferred", "record", l.ID(), "wait", later.After.String(), "error", err)
 		return l.Defer(ctx, later.After)
 	}
 	wait := Backoff(err, l.Tries())
-	p.Log.Warn("tried again later", "record", l.ID(), "wait", wait.String(), "error", err)
+	p.Log.WarnContext(ctx, "tried again later", "record", l.ID(), "wait", wait.String(), "error", err)
 	return l.Defer(ctx, wait)
 }
 
@@ -228,7 +239,7 @@ func (p *Pool) settle(ctx context.Context, l *Lease, err error, stopped bool) er
 func (p *Pool) handle(ctx context.Context, l *Lease) (err error) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			p.Log.Error("panic", "record", l.ID(), "panic", reason, "stack", string(debug.Stack()))
+			p.Log.ErrorContext(ctx, "panic", "record", l.ID(), "panic", reason, "stack", string(debug.Stack()))
 			err = fmt.Errorf("panic: %v", reason)
 			if l.Tries() >= maxPanics {
 				err = &DeadError{err.Error()}

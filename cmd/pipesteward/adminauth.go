@@ -28,6 +28,7 @@ func adminAuthFlags() []cli.Flag {
 		listFlag("admin-readers", "`USER` who may read everything; * is every authenticated one"),
 		listFlag("admin-reader-groups", "`GROUP` whose members may read everything"),
 		boolFlag("admin-public-metrics", "let everybody who reaches --admin-listen read /metrics"),
+		boolFlag("admin-pprof", "serve profiles of the process at --admin-listen/debug/pprof/, to operators"),
 		stringFlag("admin-external-url", "", "`URL` by which people reach --admin-listen, like https://pipesteward.example.com"),
 		stringFlag("admin-web-config", "", "`FILE` with TLS, headers and users, as Prometheus's web.config.file, for --admin-auth web-config"),
 		stringFlag("admin-oidc-issuer", "", "external `URL` of the GitLab where people sign in, for --admin-auth oidc; default: --gitlab-url"),

@@ -209,7 +209,7 @@ func setCredentials(c *cli.Command, req *http.Request) error {
 		all, err := secrets(name, c.String(name))
 		value, err2 := app.Single(name, all)
 		if err := errors.Join(err, err2); err != nil {
-			return "", app.SettingErrors{{Setting: name, Err: err}}
+			return "", withSecret(nil, name, err)
 		}
 		return value, nil
 	}

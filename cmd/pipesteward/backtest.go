@@ -40,7 +40,7 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 			"command continues where it was stopped; a second backtest reads only what is new.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or a project could not be read; 2 for a wrong command line.",
 		Flags: append(reworded(map[string]string{
-			"gitlab-token": secretUsage("gitlab-token", "GitLab access `TOKEN` with the scope read_api"),
+			"gitlab-token": secretUsage("gitlab-token", tokenUsage(scopeRead)),
 			"store":        secretUsage("store", "the `URL` of a Redis (redis://, ...) whose replicas share --gitlab-rate with this command"),
 		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")), append(adminFlags(),
 			&cli.StringSliceFlag{Name: "project", Usage: "`PROJECT`, glob or group whose jobs are read (repeatable)"},
@@ -59,7 +59,7 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 					return err
 				}
 			}
-			o, log, err := commandSettings(c, stderr, "gitlab-token")
+			o, log, err := commandSettings(c, stderr, scopeRead)
 			if err != nil {
 				return err
 			}

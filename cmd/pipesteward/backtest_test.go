@@ -141,7 +141,7 @@ func TestBacktest(t *testing.T) {
 		"The rules would have made 4 retries.",
 		"2 of 3 (67 %, 21-94 %) of such runs passed when they were really run again",
 		"Nobody ran 1 of them again",
-		"Saved: 1h3m of waiting, in 2 runs", "This assumes that a retry at the rule's time would have ended like the later one",
+		"Saved: 1h4m of waiting, in 2 runs", "This assumes that a retry at the rule's time would have ended like the later one",
 		"Wasted: 3m of runner time", "and about 1m for what nobody ran again",
 		"No rule acts on 1 failed run; by class: 1 script.",
 		"Rule nightly was not evaluated", "Rule hangs was not evaluated",

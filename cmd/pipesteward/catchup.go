@@ -39,8 +39,9 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 			"which no other process can open then. Of the other flags, only --since, --dry-run, --json and --by count.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or no project could be read; 2 for a wrong command line.",
 		Flags: slices.Concat(reworded(map[string]string{
-			"projects": listUsage("projects", "`PROJECT`, glob or group to read, besides the projects that sent events to the store"),
-			"dry-run":  "replay and change nothing, and print what was missed",
+			"projects":     listUsage("projects", "`PROJECT`, glob or group to read, besides the projects that sent events to the store"),
+			"dry-run":      "replay and change nothing, and print what was missed",
+			"gitlab-token": dryRunToken,
 		}, flagsOf("rules", "store", "gitlab-url", "gitlab-alias", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window",
 			"projects", "catch-up-max-age", "slack-token", "slack-api-url", "dry-run", "log-level", "log-format")), adminFlags(), []cli.Flag{
 			&cli.StringFlag{Name: "since", Usage: "also handle what ended, or began to wait, before its project or rule became known, since `WHEN`: so long ago, like 24h, or a time, like 2026-11-27T08:00:00Z"},
@@ -54,7 +55,7 @@ func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
 				}
 				return catchUpThere(ctx, c, stdout)
 			}
-			o, log, err := commandSettings(c, stderr, "gitlab-token")
+			o, log, err := commandSettings(c, stderr, scopeOf(c))
 			if err != nil {
 				return err
 			}

@@ -61,13 +61,13 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 			o, err := readSettings(c)
 			var wrong app.SettingErrors
 			if o.JobToken = strings.TrimSpace(c.String("job-token")); o.JobToken == "" {
-				wrong = wrong.With("job-token", errors.New("CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI,\n"+
+				wrong = wrong.WithMalformed("job-token", errors.New("CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI,\n"+
 					"which has that variable. Elsewhere, `pipesteward explain` says what rules\nmake of an event"))
 			}
 			if o.GitLabURL = cmp.Or(o.GitLabURL, jobURL()); o.GitLabURL == "" {
-				wrong = wrong.With("gitlab-url", errors.New("neither CI_API_V4_URL nor CI_SERVER_URL is set: give GitLab's base URL"))
+				wrong = wrong.WithMalformed("gitlab-url", errors.New("neither CI_API_V4_URL nor CI_SERVER_URL is set: give GitLab's base URL"))
 			}
-			wrong = wrong.With("job-token", app.CheckSecrets([]string{o.JobToken}))
+			wrong = wrong.WithMalformed("job-token", app.CheckSecrets([]string{o.JobToken}))
 			log, logErr := newLogger(c, stderr)
 			if err := app.JoinSettings(wrong.Err(), err, o.CheckGiven(), logErr); err != nil {
 				return err

@@ -314,8 +314,8 @@ func TestCI(t *testing.T) {
 		{name: "no rule file", rules: ciRules, args: []string{"--rules", "none.yaml"}, code: 1, says: []string{"none.yaml"}},
 		{name: "a wait that is none", rules: ciRules, args: []string{"--wait", "2h"}, code: 2, says: []string{`--wait: "2h" is not a time up to 1h, like 2m`}},
 		{name: "an argument", rules: ciRules, args: []string{"rules.yaml"}, code: 2, says: []string{"name rule files with --rules"}},
-		{name: "outside CI", rules: ciRules, args: []string{"--job-token", ""}, code: 1, says: []string{"CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI"}},
-		{name: "no GitLab", rules: ciRules, args: []string{"--gitlab-url", ""}, code: 1, says: []string{"neither CI_API_V4_URL nor CI_SERVER_URL is set"}},
+		{name: "outside CI", rules: ciRules, args: []string{"--job-token", ""}, code: 2, says: []string{"CI_JOB_TOKEN is not set: `pipesteward ci` runs inside a job of GitLab CI"}},
+		{name: "no GitLab", rules: ciRules, args: []string{"--gitlab-url", ""}, code: 2, says: []string{"neither CI_API_V4_URL nor CI_SERVER_URL is set"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -192,5 +193,99 @@ func TestStoppedBySignal(t *testing.T) {
 		if code != 1 || !strings.Contains(stderr.String(), "stopped before") || strings.HasSuffix(stderr.String(), "context canceled\n") {
 			t.Errorf("%q: exit status %d: %s", args, code, stderr.String())
 		}
+	}
+}
+
+// TestMissingToken: each command that needs a token for GitLab ends with 2 without one, and
+// names the scope that it needs: to read, or to change something, too.
+func TestMissingToken(t *testing.T) {
+	dir := t.TempDir()
+	rules := filepath.Join(dir, "rules.yaml")
+	if err := os.WriteFile(rules, []byte(testRules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	job := []string{"--job", "https://gitlab.com/a/b/-/jobs/1"}
+	hook := []string{"--webhook-url", "https://bot.example.com/webhooks/gitlab", "--webhook-token", "hush-hush", "platform"}
+	for name, test := range map[string]struct {
+		args          []string
+		scope, dryRun string // "": it has no --dry-run
+	}{
+		"serve":        {[]string{"--webhook-token", "hush-hush"}, "api", "api"},
+		"backtest":     {[]string{"--project", "platform"}, "read_api", ""},
+		"explain":      {job, "read_api", ""},
+		"sweep":        {nil, "api", "read_api"},
+		"catch-up":     {nil, "api", "read_api"},
+		"hooks list":   {[]string{"platform"}, "read_api", ""},
+		"hooks ensure": {hook, "api", "read_api"},
+		"ci":           {nil, "", ""}, // a job token stands for it
+		"doctor":       {nil, "", ""}, // reports it
+	} {
+		words := strings.Fields(name)
+		has := func(flag string) bool {
+			return slices.ContainsFunc(withFlag(flag), func(other []string) bool { return slices.Equal(other, words) })
+		}
+		if !has("gitlab-token") {
+			t.Errorf("%s has no --gitlab-token", name)
+		}
+		if test.scope == "" {
+			continue
+		}
+		for _, c := range []struct{ flag, scope string }{{"", test.scope}, {"--dry-run", test.dryRun}} {
+			if c.scope == "" {
+				continue
+			}
+			args := slices.Clone(words)
+			for flag, value := range map[string]string{"rules": rules, "store": "bolt:" + filepath.Join(dir, "p.db")} {
+				if has(flag) {
+					args = append(args, "--"+flag, value)
+				}
+			}
+			if c.flag != "" {
+				args = append(args, c.flag)
+			}
+			args = append(args, test.args...)
+			code, stdout, stderr := called(t, args...)
+			if says := "access token with scope " + c.scope; code != 2 || stdout != "" || !strings.Contains(stderr, "--gitlab-token") || !regexp.MustCompile(says+`\b`).MatchString(stderr) {
+				t.Errorf("%q: exit status %d, want 2 and %q:\n%s%s", args, code, says, stdout, stderr)
+			}
+			if _, help, _ := called(t, append(slices.Clone(words), "--help")...); !strings.Contains(strings.Join(strings.Fields(help), " "), c.scope) {
+				t.Errorf("%s --help does not name the scope %s", name, c.scope)
+			}
+		}
+	}
+	if n := len(withFlag("gitlab-token")); n != 9 {
+		t.Errorf("%d commands have --gitlab-token, and this table has 9", n)
+	}
+}
+
+// TestSecretsThatMakeNoSense: what no file can mend ends with 2, so that a service manager
+// does not start the program again; what a file can mend ends with 1.
+func TestSecretsThatMakeNoSense(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	for _, c := range []struct {
+		name, variable, file string
+		code                 int
+		says                 string
+	}{
+		{"no token", "", "-", 2, "--gitlab-token: it is missing"},
+		{"a token of two lines", "hush\nhush", "-", 2, "--gitlab-token: it has a line break"},
+		{"a token in two places", "hush", "hush", 2, "choose one"},
+		{"an empty file", "", "", 1, "--gitlab-token: it is missing"},
+		{"a file of two lines", "", "hush\nhush", 1, "the file must hold one line"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Setenv("PIPESTEWARD_GITLAB_TOKEN", c.variable)
+			if c.file != "-" {
+				if err := os.WriteFile(file, []byte(c.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				t.Setenv("PIPESTEWARD_GITLAB_TOKEN_FILE", file)
+			}
+			for _, args := range [][]string{{"serve", "--rules", "../../rules.example.yaml", "--webhook-token", "x"}, {"backtest", "--project", "platform"}, {"hooks", "list", "platform"}} {
+				if code, _, stderr := called(t, args...); code != c.code || !strings.Contains(stderr, c.says) || strings.Contains(stderr, "hush") {
+					t.Errorf("%q: exit status %d, want %d and %q:\n%s", args, code, c.code, c.says, stderr)
+				}
+			}
+		})
 	}
 }

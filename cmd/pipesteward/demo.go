@@ -20,7 +20,7 @@ func demoCommand(stdout io.Writer) *cli.Command {
 			&cli.BoolFlag{Name: "keep", Usage: "go on running afterwards, to look around and to fail jobs; Ctrl-C ends it"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o := demo.Options{Out: stdout, Colour: newPrinter(stdout).colour, Program: invocation(), Version: version(), Beat: demo.Beat, Keep: c.Bool("keep")}
+			o := demo.Options{Out: stdout, Colour: newPrinter(stdout).colour, Program: invocation(), Version: thisBuild().version, Beat: demo.Beat, Keep: c.Bool("keep")}
 			if isTerminal(stdout) && isTerminal(os.Stdin) {
 				o.Commands = os.Stdin
 			}

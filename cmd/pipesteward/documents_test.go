@@ -75,7 +75,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]bool{}
-	_, table, _ := strings.Cut(section(t, "README.md", "## HTTP"), "| metric | counts |\n")
+	_, table, _ := strings.Cut(section(t, "README.md", "## HTTP"), "| metric | type | is |\n")
 	for row := range strings.Lines(table) {
 		cell, _, _ := strings.Cut(strings.TrimPrefix(row, "|"), "|")
 		for _, match := range quoted.FindAllStringSubmatch(cell, -1) {

@@ -60,6 +60,8 @@ type environment struct {
 	slack  *slacktest.Server
 	// tokenFile holds the access token for GitLab; "": the environment does.
 	tokenFile string
+	// variables are further ones of the environment of processes.
+	variables []string
 }
 
 func newEnvironment(t *testing.T) *environment {
@@ -187,6 +189,7 @@ func (env *environment) start(more ...string) (*program, error) {
 		token = "PIPESTEWARD_GITLAB_TOKEN_FILE=" + env.tokenFile
 	}
 	p.cmd.Env = append(os.Environ(), asProgram+"=1", token, "PIPESTEWARD_WEBHOOK_TOKEN=another,"+testSecret, "PIPESTEWARD_SLACK_TOKEN="+testSlack)
+	p.cmd.Env = append(p.cmd.Env, env.variables...)
 	redistest.EndWithParent(p.cmd)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {

@@ -38,7 +38,7 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input"},
 			&cli.StringFlag{Name: "job", Usage: "`URL` of a job's or a pipeline's page in GitLab, in place of --event"},
 			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's"},
-			secretFlag("gitlab-token", "GitLab access `TOKEN` with the scope read_api"),
+			secretFlag("gitlab-token", tokenUsage(scopeRead)),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -144,7 +144,7 @@ func explainedEvent(ctx context.Context, c *cli.Command, gl *gitlab.Client) (eve
 		return e, nil
 	}
 	if gl == nil {
-		return event.Event{}, errors.New("--job: the job is read from GitLab: give --gitlab-token")
+		return event.Event{}, &usageError{errors.New("--job: the job is read from GitLab: give --gitlab-token, an access token with scope " + scopeRead)}
 	}
 	page, err := gl.ParsePage(ctx, c.String("job"))
 	if err != nil {

@@ -58,7 +58,7 @@ rules:
 		}},
 		{"another log", append(token, "--log", env.write("log.txt", "all is well"), "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", again.ID))), 0, []string{"✗ full-disk does not match"}},
 		{"JSON", append(token, "--json", "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", job.ID))), 0, []string{fmt.Sprintf(`"id": %d`, job.ID), `"result": "matched"`}},
-		{"without a token", []string{"--job", page("/platform/shop/-/jobs/1")}, 1, []string{"the job is read from GitLab: give --gitlab-token"}},
+		{"without a token", []string{"--job", page("/platform/shop/-/jobs/1")}, 2, []string{"the job is read from GitLab: give --gitlab-token"}},
 		{"another GitLab", append(token, "--job", "https://gitlab.com/platform/shop/-/jobs/1"), 2, []string{"gitlab.com is a page of another GitLab than " + env.gitlab.URL(), "--gitlab-alias"}},
 		{"another GitLab that is not", append(token, "--gitlab-alias", "https://gitlab.example.com", "--job", fmt.Sprintf("https://gitlab.example.com/platform/shop/-/jobs/%d", again.ID)), 0, []string{"✓ full-disk matches"}},
 		{"no job", append(token, "--job", page("/platform/shop/-/jobs/99999")), 1, []string{"does not show job 99999 of platform/shop to the user of the token (404", "no trigger job by its id"}},

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -92,13 +91,13 @@ func TestKilledAndTakenOver(t *testing.T) {
 			job := env.stuckJob()
 			body := env.gitlab.JobHookBody(job.ID)
 			other := env.serve("--store", redis.URL())
-			other.signal(syscall.SIGSTOP) // or it might be the one that gets the work
+			redistest.PauseProcess(t, other.cmd.Process) // or it might be the one that gets the work
 			p := env.serve("--store", redis.URL())
 			if code := p.post(body); code != http.StatusAccepted {
 				t.Fatalf("answered with %d, want 202", code)
 			}
 			p.eventually(moment.name, reached)
-			other.signal(syscall.SIGCONT)
+			redistest.ResumeProcess(t, other.cmd.Process)
 			p.kill()
 			if code := other.post(body); code != http.StatusOK {
 				t.Errorf("the other replica answers the same with %d, want 200", code)
@@ -133,12 +132,12 @@ func TestStandsStillAndGoesOn(t *testing.T) {
 				t.Fatalf("answered with %d, want 202", code)
 			}
 			p.eventually(c.name, func() bool { return env.gitlab.Count("", c.path) > 0 })
-			p.signal(syscall.SIGSTOP)
+			redistest.PauseProcess(t, p.cmd.Process)
 			other := env.serve("--store", redis.URL())
 			env.wantOnce(other, []*delivery{env.deliveryOf(job)})
 
 			close(goOn)
-			p.signal(syscall.SIGCONT)
+			redistest.ResumeProcess(t, p.cmd.Process)
 			p.stop() // after what it was doing
 			env.wantOnce(other, []*delivery{env.deliveryOf(job)})
 		})

@@ -44,13 +44,19 @@ func printHelp(c *cli.Command) error {
 	}
 	h.heading("OPTIONS")
 	for _, f := range c.VisibleFlags() {
-		names, usage, _ := strings.Cut(f.String(), "\t")
-		names, _, _ = strings.Cut(names, " [ ") // what can be repeated says so
+		names, usage := flagHelp(f)
 		h.item(names, usage, usageColumn)
 	}
 	h.item("--help, -h", "show this help", usageColumn)
 	_, err := io.WriteString(out, strings.TrimPrefix(h.b.String(), "\n"))
 	return err
+}
+
+// flagHelp returns how a flag is written, and what it means.
+func flagHelp(f cli.Flag) (names, usage string) {
+	names, usage, _ = strings.Cut(f.String(), "\t")
+	names, _, _ = strings.Cut(names, " [ ") // what can be repeated says so
+	return names, usage
 }
 
 // usageOf returns how a command is written.

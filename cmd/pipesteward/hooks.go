@@ -47,12 +47,12 @@ func hooksListCommand(stdout, stderr io.Writer) *cli.Command {
 			"it to any URL that ends in /webhooks/gitlab. It shows whether GitLab sends to them, and which deliveries failed in\n" +
 			"the last day, and changes nothing.\n\n" +
 			"Exit status: 0; 1 if an argument names nothing in GitLab, or no webhooks could be read; 2 for a wrong command line.",
-		Flags: append(hooksFlags("projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
+		Flags: append(hooksFlags(secretUsage("gitlab-token", tokenUsage(scopeRead)), "projects", "webhook-url", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-level", "log-format"),
 			&cli.BoolFlag{Name: "problems", Usage: "show only those with something wrong or remarkable"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o, log, entries, err := hooksSettings(c, stderr, "gitlab-token")
+			o, log, entries, err := hooksSettings(c, stderr, scopeRead)
 			if err != nil {
 				return err
 			}
@@ -89,13 +89,13 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 			"`serve` must run to answer that. Other webhooks are never changed. See with --dry-run first what would be changed.\n" +
 			"After Ctrl-C, the same command continues: webhooks that are right are only read.\n\n" +
 			"Exit status: 0; 1 when something is left wrong; 2 for a wrong command line.",
-		Flags: append(hooksFlags("projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
+		Flags: append(hooksFlags(dryRunToken, "projects", "webhook-url", "webhook-token", "webhook-signing-token", "insecure-no-webhook-auth", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "dry-run", "log-level", "log-format"),
 			&cli.BoolFlag{Name: "rotate", Usage: "set the secrets of all these webhooks again, for instance after a change of --webhook-token"},
 			&cli.StringSliceFlag{Name: "replace-url", Usage: "an earlier public `URL` of this service: webhooks that post to it get --webhook-url instead (repeatable)"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o, log, entries, err := hooksSettings(c, stderr, "gitlab-token", "webhook-url", "webhook-token")
+			o, log, entries, err := hooksSettings(c, stderr, scopeOf(c), "webhook-url", "webhook-token")
 			if err := app.JoinSettings(err, checkReplaced(c.StringSlice("replace-url"))); err != nil {
 				return err
 			}
@@ -121,12 +121,13 @@ func hooksEnsureCommand(stdout, stderr io.Writer) *cli.Command {
 	}
 }
 
-// hooksFlags are flagsOf with the meaning that they have here.
-func hooksFlags(names ...string) []cli.Flag {
+// hooksFlags are flagsOf with the meaning that they have here, and a description of the token.
+func hooksFlags(token string, names ...string) []cli.Flag {
 	return reworded(map[string]string{
 		"projects":                 listUsage("projects", "`PROJECT`, glob or group, where no argument names any"),
 		"dry-run":                  "change nothing, and print what would be created, repaired and enabled",
 		"store":                    secretUsage("store", "`URL` of the Redis of `serve`, if it has one: both then share one rate limit of requests to GitLab"),
+		"gitlab-token":             token,
 		"insecure-no-webhook-auth": "create webhooks without a secret",
 	}, flagsOf(names...))
 }
@@ -143,8 +144,8 @@ func checkReplaced(replaced []string) error {
 // hooksSettings is commandSettings with the projects and groups that the arguments name, or
 // else --projects: what stands in the environment for `serve` must not widen what a person
 // has asked for. The error may also have usageErrors.
-func hooksSettings(c *cli.Command, stderr io.Writer, needed ...string) (o app.Options, log *slog.Logger, entries []string, err error) {
-	o, log, err = commandSettings(c, stderr, needed...)
+func hooksSettings(c *cli.Command, stderr io.Writer, scope string, needed ...string) (o app.Options, log *slog.Logger, entries []string, err error) {
+	o, log, err = commandSettings(c, stderr, scope, needed...)
 	entries = c.Args().Slice()
 	var misuse error
 	for _, entry := range entries {

@@ -204,7 +204,7 @@ func TestHooksUsage(t *testing.T) {
 		{"no projects", []string{"list"}, 2, []string{"name projects, globs or groups"}},
 		{"a project that is none", []string{"list", "a/shop,b"}, 2, []string{"no path has a comma"}},
 		{"no such flag", []string{"ensure", "--rotat"}, 2, []string{"rotat"}},
-		{"neither a URL nor a secret", []string{"ensure", "a/shop"}, 1, []string{"--webhook-url: it is missing", "--webhook-token: neither it nor --webhook-signing-token is set"}},
+		{"neither a URL nor a secret", []string{"ensure", "a/shop"}, 2, []string{"--webhook-url: it is missing", "--webhook-token: neither it nor --webhook-signing-token is set"}},
 		{"nothing at all", []string{"ensure", "--gitlab-token", "", "--gitlab-rate", "fast"}, 2, []string{"name projects, globs or groups", "--gitlab-rate", "--gitlab-token: it is missing", "--webhook-url: it is missing", "--webhook-token: neither it nor --webhook-signing-token is set"}},
 		{"another path", []string{"ensure", "--webhook-url", "https://bot.example.com", "a/shop"}, 2, []string{"--webhook-url", "write for instance " + address}},
 		{"an earlier URL that is none", []string{"ensure", "--webhook-url", address, "--webhook-token", "x", "--replace-url", "old", "a/shop"}, 2, []string{"--replace-url"}},

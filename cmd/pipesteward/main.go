@@ -15,7 +15,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strconv"
 	"syscall"
 	_ "time/tzdata" // for schedules, where the machine has no time zones
@@ -36,7 +35,7 @@ func main() {
 }
 
 // run is the whole program: it returns the exit status, 0 for success, 1 for
-// failure, 2 for a command line or a setting that makes no sense, or the status that a command
+// failure, 2 for a command line or settings that make no sense, or the status that a command
 // documents.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &output{w: stdout}
@@ -101,15 +100,16 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		whyCommand(stdout),
 		doctorCommand(stdout, stderr),
 		schemaCommand(stdout),
+		manCommand(stdout),
 		demoCommand(stdout),
 	}
 	root := &cli.Command{
 		Name:  "pipesteward",
 		Usage: "keeps GitLab pipelines moving",
-		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line or a setting that makes no sense; commands whose\n" +
+		Description: "Exit status: 0 for success, 1 for failure, 2 for a command line or settings that make no sense; commands whose\n" +
 			"status says more describe it. Errors go to standard error, also with --json, which prints whole JSON or nothing on\n" +
 			"standard output.",
-		Version:               version(),
+		Version:               thisBuild().String(),
 		Writer:                stdout,
 		ErrWriter:             stderr,
 		EnableShellCompletion: true,
@@ -117,8 +117,18 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 
 		ConfigureShellCompletionCommand: func(c *cli.Command) {
 			c.Hidden, c.Usage = false, "print a script that completes commands and flags in a shell"
-			c.Description = "Load it in the shell's startup file, for instance in ~/.bashrc:\n\n" +
-				"   source <(pipesteward completion bash)"
+			c.Description = "Load it in the shell's startup file: ~/.bashrc, which needs the package bash-completion before, or ~/.zshrc after\n" +
+				"compinit. In fish and PowerShell, save it:\n\n" +
+				"   source <(pipesteward completion bash)\n" +
+				"   source <(pipesteward completion zsh)\n" +
+				"   pipesteward completion fish > ~/.config/fish/completions/pipesteward.fish\n" +
+				"   pipesteward completion powershell > pipesteward.ps1; . ./pipesteward.ps1"
+			for _, shell := range c.Commands {
+				if shell.Name == "pwsh" {
+					shell.Aliases = []string{"powershell"}
+				}
+				shell.Usage = "print the script of " + shell.Name
+			}
 			prepare(c)
 		},
 		// run prints the error and returns the status itself.
@@ -139,18 +149,3 @@ var errReported = errors.New("failed")
 type statusError struct{ status int }
 
 func (e *statusError) Error() string { return "exit status " + strconv.Itoa(e.status) }
-
-// release is the version of a build without the repository, like that of the
-// container: -ldflags "-X main.release=v1.2.3".
-var release string
-
-// version is the release, or the module's version as the Go tool stamped it.
-func version() string {
-	if release != "" {
-		return release
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "(devel)"
-}

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/keys"
 )
 
 const passRateRules = `
@@ -28,23 +32,11 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", passRateRules)
-	p := env.run()
+	// run runs the program with the requests of all these retries sent at once.
+	run := func() *program { return env.run("--gitlab-rate", "1000000/1m") }
+	p := run()
 	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
-	// fail has the job fail, and its retry, too; it returns the job and what came of it.
-	fail := func() (gitlabtest.Job, event.Outcome) {
-		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"})
-		job := env.gitlab.Latest(pipeline.ID, "rspec")
-		env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
-		p.post(env.gitlab.JobHookBody(job.ID))
-		p.workedOff()
-		outcome := p.outcomeOf(job.ID)
-		if again := env.gitlab.Latest(pipeline.ID, "rspec"); again.ID != job.ID {
-			env.gitlab.Finish(again.ID, "failed", "stuck_or_timeout_failure")
-			p.post(env.gitlab.JobHookBody(again.ID))
-			p.workedOff()
-		}
-		return job, outcome
-	}
+	fail := func() (gitlabtest.Job, event.Outcome) { return p.failTwice(env, project.ID, "rspec") }
 	// skipped has the job fail until a retry is skipped: one in 20 is a probe.
 	skipped := func() (job gitlabtest.Job, probes int) {
 		for ; ; probes++ {
@@ -96,9 +88,97 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 
 	p.cancel()
 	p.ended <- <-p.ended
-	p = env.run("--store", "bolt:"+filepath.Join(env.dir, "pipesteward.db"))
+	p = run()
 	job, more := skipped()
 	wantSaid(job, fmt.Sprintf("of the last %d such retries none passed", min(13+probes+more, 20)))
+}
+
+// The retries of a job for which the ledger has no room are judged together with those of other
+// such jobs: people are told once that all of them are skipped, and `why` says that the job is
+// one of many.
+func TestRetriesOfJobsCountedTogetherAreSkipped(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", passRateRules)
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	env.fillLedger(project.ID)
+	p := env.run()
+	var last gitlabtest.Job
+	made, skipped := 0, 0
+	for n := 0; skipped < 2 && n < 60; n++ { // one in 20 is a probe
+		job, outcome := p.failTwice(env, project.ID, "rspec")
+		switch outcome.Result {
+		case event.ResultDone:
+			made++
+		case event.ResultSkipped:
+			skipped++
+			last = job
+		default:
+			t.Fatalf("the retry of %s is %s (%s)", job.Name, outcome.Result, outcome.Reason)
+		}
+		if made < 13 && skipped > 0 {
+			t.Fatalf("after %d retries that failed, the next one is skipped: %s", made, outcome.Reason)
+		}
+	}
+	if skipped < 2 {
+		t.Fatal("no retries are skipped")
+	}
+	code, out, errs := p.why(fmt.Sprintf("%s/platform/shop/-/jobs/%d", env.gitlab.URL(), last.ID))
+	if says := "counted together with other jobs, of the last "; code != 0 || !strings.Contains(strings.Join(strings.Fields(out), " "), says) {
+		t.Errorf("why exits with %d and does not say %q:\n%s%s", code, says, out, errs)
+	}
+	var told []string
+	for _, post := range env.slack.Posts() {
+		if strings.Contains(post.Plain(), "are skipped from now on") {
+			told = append(told, post.Plain())
+		}
+	}
+	if want := "Retries of all jobs that are counted together in platform/shop are skipped from now on: of the last 13 retries by `retry-stuck` after a `stuck` failure none passed."; len(told) != 1 || !strings.Contains(told[0], want) {
+		t.Errorf("people were told %q, want once %q", told, want)
+	}
+}
+
+// fillLedger has the ledger know as many jobs of a project as it has room for, whose retries
+// passed. The program must not run yet.
+func (env *environment) fillLedger(project int64) {
+	env.Helper()
+	const parts, room = 16, 200
+	db, err := bolt.Open(filepath.Join(env.dir, "pipesteward.db"), bolt.Options{Now: time.Now})
+	if err != nil {
+		env.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	var leaves []map[string]any
+	for n := range room {
+		leaves = append(leaves, map[string]any{"rule": "retry-stuck", "class": "stuck", "job": fmt.Sprintf("known %d", n), "passed": 1, "at": time.Now(), "recent": "P"})
+	}
+	body, err := json.Marshal(leaves)
+	if err != nil {
+		env.Fatal(err)
+	}
+	for part := range parts {
+		if err := db.Set(env.Context(), keys.ProjectTries(env.gitlab.URL(), project, part), body, time.Hour); err != nil {
+			env.Fatal(err)
+		}
+	}
+}
+
+// failTwice has a job of a new pipeline fail, and its retry, too. It returns the job and what
+// came of it.
+func (p *program) failTwice(env *environment, project int64, name string) (gitlabtest.Job, event.Outcome) {
+	p.Helper()
+	pipeline := env.gitlab.AddPipeline(project, gitlabtest.Pipeline{}, gitlabtest.Job{Name: name})
+	job := env.gitlab.Latest(pipeline.ID, name)
+	env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
+	p.post(env.gitlab.JobHookBody(job.ID))
+	p.workedOff()
+	outcome := p.outcomeOf(job.ID)
+	if again := env.gitlab.Latest(pipeline.ID, name); again.ID != job.ID {
+		env.gitlab.Finish(again.ID, "failed", "stuck_or_timeout_failure")
+		p.post(env.gitlab.JobHookBody(again.ID))
+		p.workedOff()
+	}
+	return job, outcome
 }
 
 // outcomeOf returns what came of the decision on a job.

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/report"
@@ -34,12 +35,12 @@ func reportCommand(stdout io.Writer) *cli.Command {
 		Usage: "sum what a running server has done, and whether its retries helped",
 		Description: "Sums the decisions since some time by their outcomes, the retries by how the new runs ended, and the time that runners worked\n" +
 			"on these runs and what that cost, if the rules have \"prices\": in all, and by rule, action, project, failure class and job, those\n" +
-			"with the most retries first.\n" +
+			"with the most retries first, and by runner, those on which most retries failed first.\n" +
 			"With --dry-run, it sums what would have been done: the decisions with the outcome dry_run.",
 		Flags: append(append(adminFlags(), filterFlags(reportFilters)...),
 			&cli.BoolFlag{Name: "dry-run", Usage: "sum what would have been done"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with up to 100 rows of each table"},
-			&cli.StringFlag{Name: "html", Usage: "write a page with charts to this `FILE`, which needs nothing else"},
+			&cli.StringFlag{Name: "html", Usage: "write a page with charts to this `FILE`, which needs nothing else; - is standard output"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			query, err := queryOf(c, reportFilters)
@@ -93,6 +94,7 @@ func (p reportPrinter) print(w io.Writer, r report.Report) error {
 	} {
 		p.table(&b, table.what, table.rows, r)
 	}
+	p.runners(&b, r.Runners)
 	_, err = io.WriteString(w, b.String())
 	return err
 }
@@ -112,7 +114,7 @@ func (p reportPrinter) table(b *strings.Builder, what string, rows []report.Row,
 		if of.DryRun {
 			cells = []string{"", strconv.Itoa(r.Outcomes[event.ResultDryRun])}
 			if n := r.WouldRetry.Retries; n > 0 {
-				cells[0] = fmt.Sprintf("%d of %d retries", r.WouldRetry.PassedAnyway, n)
+				cells[0] = fmt.Sprintf("%d of %s", r.WouldRetry.PassedAnyway, english.Plural(n, "retry", "retries"))
 			}
 		}
 		line := row{cells: []any{name}, paragraph: []string{p.bold(name)}}
@@ -121,8 +123,27 @@ func (p reportPrinter) table(b *strings.Builder, what string, rows []report.Row,
 		}
 		l.rows = append(l.rows, line)
 	}
+	p.listing(b, l, len(rows)-len(shown))
+}
+
+// runners prints the first runners.
+func (p reportPrinter) runners(b *strings.Builder, all []report.Runner) {
+	if len(all) == 0 {
+		return
+	}
+	shown := all[:min(len(all), maxRowsShown)]
+	l := listing{head: []any{"runner", "failed there, and retried", "retries there that passed"}}
+	for _, r := range shown {
+		name, before, passed := report.RunnerName(r), strconv.Itoa(r.FailedBefore), report.RunnerRateText(r)
+		l.rows = append(l.rows, row{cells: []any{name, before, passed}, paragraph: []string{p.bold(name), labelled(l.head[1], before), labelled(l.head[2], passed)}})
+	}
+	p.listing(b, l, len(all)-len(shown))
+}
+
+// listing prints the first rows of a table; more are left out.
+func (p reportPrinter) listing(b *strings.Builder, l listing, more int) {
 	b.WriteString("\n" + l.render(p.width) + "\n")
-	if more := len(rows) - len(shown); more > 0 {
+	if more > 0 {
 		b.WriteString(p.dim(fmt.Sprintf("and %d more: --json has them", more)) + "\n")
 	}
 }
@@ -135,10 +156,15 @@ func labelled(what any, text string) string {
 	return fmt.Sprintf("%s: %s", what, text)
 }
 
-// writePage writes the report as a page to a new file or in place of an old one.
+// writePage writes the report as a page to a new file or in place of an old one, or to
+// standard output where the name is "-".
 func writePage(stdout io.Writer, name string, r report.Report) error {
 	var b bytes.Buffer
 	if err := page.Write(&b, r); err != nil {
+		return err
+	}
+	if name == "-" {
+		_, err := stdout.Write(b.Bytes())
 		return err
 	}
 	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil { //nolint:gosec // people share it

@@ -36,7 +36,7 @@ func TestReport(t *testing.T) {
 			"EUR 0.00 for those that failed again", "│ platform/shop: rspec │ 1 of 1 (100 %) │ 0s (EUR 0.00) │ 1 done, 1 recovered │",
 		}},
 		{name: "a dry run", dryRun: true, want: []string{
-			"Dry run since 20", "1 decision would have been carried out: 1 retry.", "1 of 1 retry would have been of jobs that passed later anyway", "│ 1 of 1 retries │ 1 │",
+			"Dry run since 20", "1 decision would have been carried out: 1 retry.", "1 of 1 retry would have been of jobs that passed later anyway", "│ 1 of 1 retry │ 1 │",
 		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -82,6 +82,9 @@ func TestReport(t *testing.T) {
 			p.wants(append(args, "--html", file), "The report is in "+file)
 			if html, err := os.ReadFile(file); err != nil || !strings.Contains(string(html), `<th scope="row">platform/shop: rspec</th>`) {
 				t.Errorf("--html: %v\n%s", err, html)
+			}
+			if html := p.wants(append(args, "--html", "-")); !strings.HasPrefix(html, "<!DOCTYPE html>") || strings.Contains(html, "open it in a browser") {
+				t.Errorf("--html -:\n%s", html)
 			}
 		})
 	}

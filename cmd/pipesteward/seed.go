@@ -40,7 +40,7 @@ func seed(ctx context.Context, c *cli.Command, instance string, tries []backtest
 		}
 		sum.Added, sum.Known, sum.LeftOut = sum.Added+now.Added, sum.Known+now.Known, sum.LeftOut+now.LeftOut
 	}
-	_, err := fmt.Fprintf(stderr, "%s added to what the server knows of retries; %d were known, %d say nothing about a retry at once\n",
-		english.Plural(sum.Added, "run that was run again", "runs that were run again"), sum.Known, sum.LeftOut)
+	_, err := fmt.Fprintf(stderr, "%s added to what the server knows of retries; %d %s known, %d %s nothing about a retry at once\n",
+		english.Plural(sum.Added, "run that was run again", "runs that were run again"), sum.Known, english.PluralWord(sum.Known, "was", "were"), sum.LeftOut, english.PluralWord(sum.LeftOut, "says", "say"))
 	return err
 }

@@ -123,7 +123,7 @@ func serveFlags() []cli.Flag {
 		secretFlag("store", "where queue and journal are stored: bolt:PATH (default: "+app.DefaultStore+"), or the `URL` of a Redis (redis://, rediss://, redis+sentinel://, redis+cluster://)"),
 		stringFlag("gitlab-url", "https://gitlab.com", "base `URL` of GitLab"),
 		listFlag("gitlab-alias", "another base `URL` by which the same GitLab calls itself"),
-		secretFlag("gitlab-token", "GitLab access `TOKEN` with the scope api"),
+		secretFlag("gitlab-token", tokenUsage(scopeAll)),
 		stringFlag("gitlab-rate", defaultRate, "most requests to GitLab, as `REQUESTS/TIME`"),
 		stringFlag("native-retry-wait", "5s", "how long a retry of a job waits for GitLab's own (retry: in .gitlab-ci.yml), as `TIME`; 0s where no project has that"),
 		listFlag("projects", "`PROJECT`, glob or group that catch-up reads, besides the projects that sent events"),
@@ -172,14 +172,37 @@ func flagsOf(names ...string) []cli.Flag {
 	return slices.DeleteFunc(serveFlags(), func(f cli.Flag) bool { return !slices.Contains(names, f.Names()[0]) })
 }
 
-// commandSettings reads the settings of a command that acts on them, and makes its logger.
-// The error has all that is wrong at once, as app.SettingErrors: what is given, and those of
-// the needed settings that are missing. The logger can be used in any case.
-func commandSettings(c *cli.Command, stderr io.Writer, needed ...string) (app.Options, *slog.Logger, error) {
+// commandSettings reads the settings of a command that sends requests to GitLab with a token
+// of a scope, and makes its logger. The error has all that is wrong at once, as
+// app.SettingErrors: what is given, and those of the needed settings that are missing besides
+// the token. The logger can be used in any case.
+func commandSettings(c *cli.Command, stderr io.Writer, scope string, needed ...string) (app.Options, *slog.Logger, error) {
 	o, err := readSettings(c)
+	o.TokenScope = scope
 	log, logErr := newLogger(c, stderr)
-	return o, log, app.JoinSettings(err, o.CheckGiven(), o.CheckPresent(needed...), logErr)
+	return o, log, app.JoinSettings(err, o.CheckGiven(), o.CheckPresent(append([]string{"gitlab-token"}, needed...)...), logErr)
 }
+
+// The scopes of GitLab's tokens: to read, and to change something, too.
+// https://docs.gitlab.com/user/profile/personal_access_tokens/#personal-access-token-scopes
+const (
+	scopeRead = "read_api"
+	scopeAll  = "api"
+)
+
+// scopeOf returns the scope that a command needs which only reads with --dry-run.
+func scopeOf(c *cli.Command) string {
+	if c.Bool("dry-run") {
+		return scopeRead
+	}
+	return scopeAll
+}
+
+// tokenUsage returns the description of --gitlab-token for a command that needs a scope.
+func tokenUsage(scope string) string { return "GitLab access `TOKEN` with the scope " + scope }
+
+// dryRunToken describes --gitlab-token for a command of scopeOf.
+var dryRunToken = secretUsage("gitlab-token", tokenUsage(scopeAll)+", or with --dry-run "+scopeRead)
 
 // readSettings reads the settings of a command; the error is an app.SettingErrors about
 // those that can't be parsed. Whether the others can be used, app.Options.CheckGiven says.
@@ -195,7 +218,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		fromFile(name)
 		all, err := secrets(name, c.String(name))
 		value, err2 := app.Single(name, all)
-		wrong = wrong.With(name, errors.Join(err, err2))
+		wrong = withSecret(wrong, name, errors.Join(err, err2))
 		return value
 	}
 	several := func(name string) []string {
@@ -205,7 +228,7 @@ func readSettings(c *cli.Command) (app.Options, error) {
 			given = strings.Split(os.Getenv(env(name)), ",")
 		}
 		all, err := secrets(name, given...)
-		wrong = wrong.With(name, err)
+		wrong = withSecret(wrong, name, err)
 		return all
 	}
 	rate, err := parseRate(cmp.Or(c.String("gitlab-rate"), defaultRate))
@@ -233,12 +256,14 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	if err != nil || c.String("log-window") != "" && (window < 1 || window > rest.MaxLog) { // without one, 0: a command without logs
 		wrong = wrong.WithMalformed("log-window", fmt.Errorf("%q is not a number of bytes from 1 to %d", c.String("log-window"), rest.MaxLog))
 	}
+	built := thisBuild()
 	o := app.Options{
 		Rules:           c.String("rules"),
 		Listen:          c.String("listen"),
 		AdminListen:     c.String("admin-listen"),
 		AdminAuth:       adminAuth,
 		PublicMetrics:   c.Bool("admin-public-metrics"),
+		Pprof:           c.Bool("admin-pprof"),
 		Store:           secret("store"),
 		GitLabURL:       c.String("gitlab-url"),
 		GitLabAliases:   list("gitlab-alias"),
@@ -261,7 +286,8 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		SlackOperators: list("slack-operators"),
 		DryRun:         c.Bool("dry-run"),
 		SecretFiles:    files,
-		Version:        version(),
+		Version:        built.version,
+		Commit:         built.commit,
 	}
 	return o, wrong.Err()
 }
@@ -292,15 +318,28 @@ func parseRate(s string) (store.Rate, error) {
 func secretPath(name string) string { return os.Getenv(env(name) + "_FILE") }
 
 // secrets returns the values of a secret setting: those given, or those in the
-// file that its variable with _FILE names, one on each line.
+// file that its variable with _FILE names, one on each line. The error is a usageError where
+// it is not about the file.
 func secrets(name string, given ...string) ([]string, error) {
 	all := app.Trimmed(given)
 	path := secretPath(name)
 	if path == "" {
-		return all, app.CheckSecrets(all)
+		if err := app.CheckSecrets(all); err != nil {
+			return all, &usageError{err}
+		}
+		return all, nil
 	}
 	if len(all) > 0 {
-		return nil, fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))
+		return nil, &usageError{fmt.Errorf("%s_FILE is set, and --%s or %s too: choose one", env(name), name, env(name))}
 	}
 	return app.ReadSecrets(name, path)
+}
+
+// withSecret adds what is wrong with a secret setting. A file may be another one when the
+// program starts again; what is given without one is not.
+func withSecret(wrong app.SettingErrors, name string, err error) app.SettingErrors {
+	if _, misused := errors.AsType[*usageError](err); misused {
+		return wrong.WithMalformed(name, err)
+	}
+	return wrong.With(name, err)
 }

@@ -158,7 +158,7 @@ func TestNoRequestsFromSlack(t *testing.T) {
 	p.others(map[string]int{"GET /slack/interactions": 404, "HEAD /slack/interactions": 404, "GET /slack/commands": 404, "POST /slack/events": 404, "GET /slack/": 404})
 	for _, setting := range [][]string{{"--slack-signing-secret", testSlackSecret}, {"--slack-app-token", testAppToken}} {
 		code, _, errs := called(t, append([]string{"serve", "--rules", env.dir + "/rules.yaml", "--gitlab-token", "x", "--webhook-token", "x"}, setting...)...)
-		if code != 1 || !strings.Contains(errs, "--slack-token: it is missing") {
+		if code != 2 || !strings.Contains(errs, "--slack-token: it is missing") {
 			t.Errorf("%s alone: exit status %d\n%s", setting[0], code, errs)
 		}
 	}

@@ -36,14 +36,14 @@ func sweepCommand(stdout, stderr io.Writer) *cli.Command {
 			"same store carries them out. See with --dry-run first what would be erased. Ctrl-C stops it; the same command continues\n" +
 			"where it was stopped.\n\n" +
 			"Exit status: 0 when all is done; 1 when it was stopped, or all that a rule tried failed; 2 for a wrong command line.",
-		Flags: append(reworded(map[string]string{"dry-run": "change nothing in GitLab, and print what would be erased"},
+		Flags: append(reworded(map[string]string{"dry-run": "change nothing in GitLab, and print what would be erased", "gitlab-token": dryRunToken},
 			flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "log-window", "dry-run", "log-level", "log-format")),
 			&cli.StringSliceFlag{Name: "rule", Usage: "only the rule of this `NAME` (repeatable)"},
 			&cli.BoolFlag{Name: "restart", Usage: "begin from the start, also if a sweep was stopped"},
 			&cli.BoolFlag{Name: "json", Usage: "print the sums as JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o, log, err := commandSettings(c, stderr, "gitlab-token")
+			o, log, err := commandSettings(c, stderr, scopeOf(c))
 			if err != nil {
 				return err
 			}

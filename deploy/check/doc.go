@@ -1,9 +1,10 @@
 // Package check proves what deploy/ promises, without a container engine: the
 // image's build steps, the program in an image that holds nothing else, what
-// compose.yaml starts, and the systemd unit. It is a module of its own, so that
-// the parsers and servers it needs stay out of the program's.
+// compose.yaml starts, and the systemd unit; chart checks the Helm chart, release what
+// packages hold, and monitoring the alerts and the dashboard. It is a module of its own, so
+// that the parsers and servers it needs stay out of the program's.
 //
 //	cd deploy/check && go test ./...
 //
-// Needs Linux, redis-server and systemd-analyze.
+// Needs Linux, redis-server, systemd-analyze and promtool.
 package check

@@ -32,6 +32,7 @@ func TestPages(t *testing.T) {
 		{"pipeline", "ci", pipeline},
 		{"digest", "ci", digest},
 		{"question", "releases", question},
+		{"together", "ci", together},
 	} {
 		t.Run(page.name, func(t *testing.T) {
 			t.Parallel()
@@ -146,6 +147,31 @@ rules:
 		h.Deliver(h.GitLab.JobHookBody(h.End(failed.job, "failed", failed.reason)))
 	}
 	h.WorkOff()
+	return h
+}
+
+// together has three merge requests in which a job fails that is red on the default branch.
+func together(t *testing.T) *actionstest.Harness {
+	h := withButtons(t, `
+version: 1
+defaults: {channel: "#ci"}
+rules:
+  - name: red-on-main
+    on: job
+    if: job.status == "failed" and job.ref startsWith "refs/merge-requests/" and on_default().failed
+    notify:
+      - together: "{{ job.name }} {{ on_default().since_sha }}"
+        text: >-
+          {{ job.name }} is <{{ on_default().url }}|red on {{ project.default_branch }}>
+          since <{{ project.url }}/-/commit/{{ on_default().since_sha }}|{{ on_default().since_sha[:8] }}>:
+          {{ outcome.together }} merge request{{ outcome.together == 1 ? " waits" : "s wait" }}
+`)
+	project := h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "lint", Status: "failed"}).ProjectID
+	for i, message := range []string{"Add a basket", "Faster search", "Update the licenses"} {
+		h.Pipeline = h.GitLab.AddPipeline(project, gitlabtest.Pipeline{Message: message, MergeRequest: &gitlabtest.MergeRequest{IID: int64(7 + i), SourceBranch: "topic", TargetBranch: "main"}}, gitlabtest.Job{Name: "lint"})
+		h.Deliver(h.GitLab.JobHookBody(h.End("lint", "failed", "script_failure")))
+		h.Pass(3*time.Minute, 10*time.Second)
+	}
 	return h
 }
 

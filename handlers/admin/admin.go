@@ -1,5 +1,8 @@
 // Package admin serves operators: health, metrics, the rules, pauses and mutes in force,
 // the last webhook deliveries, the journal of decisions, and the queue.
+//
+// The package has more than 2,000 lines because each route of the API has its parameters,
+// checks and answers here.
 package admin
 
 import (
@@ -9,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -17,6 +21,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/auth"
+	"github.com/pipesteward/pipesteward/handlers/profiles"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/schema"
@@ -113,6 +118,8 @@ type Config struct {
 	DryRun   bool // the process changes nothing
 	// PublicMetrics lets everybody who reaches the address read /metrics.
 	PublicMetrics bool
+	// Pprof has profiles of the process served.
+	Pprof bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Page  interface{ Register(e *echo.Echo) } // the page for browsers, beside the API; nil: there is none
@@ -153,9 +160,10 @@ var openAPI []byte
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
+//	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
-// Package auth says who may use it: reading needs the role read and all else the role
-// operate, and health checks none. A web page of another origin can't change anything.
+// Package auth says who may use it: reading needs the role read, profiles and all else the
+// role operate, and health checks none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
@@ -191,6 +199,9 @@ func New(cfg Config) http.Handler {
 	if cfg.Page != nil {
 		cfg.Page.Register(e)
 	}
+	if cfg.Pprof {
+		profiles.Register(e)
+	}
 	return e
 }
 
@@ -203,6 +214,9 @@ func (a *admin) needs(c echo.Context) auth.Role {
 		if a.PublicMetrics {
 			return auth.RoleNone
 		}
+	}
+	if strings.HasPrefix(c.Path(), profiles.Path) {
+		return auth.RoleOperate
 	}
 	switch c.Request().Method {
 	case http.MethodGet, http.MethodHead:

@@ -24,7 +24,7 @@ func TestRoles(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
 	made := &changes{}
-	newAdmin := func(publicMetrics bool) http.Handler {
+	newAdmin := func(publicMetrics, pprof bool) http.Handler {
 		a, err := auth.New(auth.Config{
 			Kind: auth.KindProxyHeader, Proxy: auth.ProxyConfig{UserHeader: "X-User"}, Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 			Roles: auth.Roles{Readers: []string{"rita"}, Operators: []string{"ann"}},
@@ -34,11 +34,11 @@ func TestRoles(t *testing.T) {
 		}
 		return admin.New(admin.Config{
 			Changes: made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
-			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Store: db, Rules: state{}, Reload: func() error { return nil },
+			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
 	}
-	closed, public := newAdmin(false), newAdmin(true)
+	closed, public := newAdmin(false, true), newAdmin(true, false)
 	send := func(h http.Handler, user, method, path string) (int, string) {
 		r := httptest.NewRequest(method, path, strings.NewReader(`{"by": "mallory"}`))
 		r.RemoteAddr = "127.0.0.1:4711"
@@ -70,6 +70,11 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/openapi.yaml", 401, 403, 200, 200},
 		{"POST", "/api/v1/queue/event:1/requeue", 401, 403, 403, 200},
 		{"POST", "/api/v1/queue/event:1/drop", 401, 403, 403, 200},
+		{"GET", "/debug/pprof/", 401, 403, 403, 200},
+		{"GET", "/debug/pprof/heap", 401, 403, 403, 200},
+		{"GET", "/debug/pprof/goroutine", 401, 403, 403, 200},
+		{"GET", "/debug/pprof/profile?seconds=x", 401, 403, 403, 0}, // takes 30 s
+		{"GET", "/debug/pprof/cmdline", 401, 403, 403, 404},         // it may have secrets
 		{"GET", "/nothing", 401, 403, 404, 404},
 		{"POST", "/-/reload", 401, 403, 403, 200},
 		{"POST", "/api/v1/pause", 401, 403, 403, 200},
@@ -91,6 +96,9 @@ func TestRoles(t *testing.T) {
 	}
 	if code, _ := send(public, "", "GET", "/api/v1/status"); code != 401 {
 		t.Errorf("with public metrics, the status is answered with %d", code)
+	}
+	if code, _ := send(public, "ann", "GET", "/debug/pprof/heap"); code != 404 {
+		t.Errorf("without the setting, a profile is answered with %d", code)
 	}
 	// The authenticated user did it, whatever the body says.
 	clock.Advance(time.Second)

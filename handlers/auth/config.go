@@ -44,13 +44,13 @@ func New(cfg Config) (*Authorizer, error) {
 		a.webConfig, err = openWebConfig(cfg.WebConfigFile, cfg.Kind == KindWebConfig, cfg.Log)
 		wrong.add("admin-web-config", err)
 	}
-	wrong.add("insecure-admin-without-auth", checkInsecure(cfg))
-	wrong.add("admin-operators", checkRoles(cfg.Kind, cfg.Roles))
+	wrong.addMalformed("insecure-admin-without-auth", checkInsecure(cfg))
+	wrong.addMalformed("admin-operators", checkRoles(cfg.Kind, cfg.Roles))
 	switch cfg.Kind {
 	case KindLocal:
 	case KindWebConfig:
 		if cfg.WebConfigFile == "" {
-			wrong.add("admin-web-config", errors.New("it is missing: --admin-auth web-config needs the file with its users"))
+			wrong.addMalformed("admin-web-config", errors.New("it is missing: --admin-auth web-config needs the file with its users"))
 		}
 		if len(cfg.Roles.Readers) == 0 {
 			a.roles.Readers = []string{everybody} // the file is the list of those who may come in

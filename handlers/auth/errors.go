@@ -6,7 +6,8 @@ import "strings"
 type ConfigError struct {
 	Setting string // without dashes: admin-external-url
 	Err     error  // what is wrong, and what to write instead
-	// Malformed: the value has a form that makes no sense, wherever the program runs.
+	// Malformed: what is given makes no sense, wherever the program runs: a value has no such
+	// form, contradicts another one, or is missing.
 	Malformed bool
 }
 
@@ -30,7 +31,7 @@ func (all *ConfigErrors) add(setting string, err error) {
 	}
 }
 
-// addMalformed is add for a value that is malformed.
+// addMalformed is add for what makes no sense, wherever the program runs.
 func (all *ConfigErrors) addMalformed(setting string, err error) {
 	if err != nil {
 		*all = append(*all, ConfigError{Setting: setting, Err: err, Malformed: true})

@@ -90,11 +90,11 @@ func checkOIDC(cfg OIDCConfig, externalURL string) (wrong ConfigErrors) {
 		{"admin-external-url", externalURL, "GitLab sends people back to it. The redirect\nURI of the application there is this URL and " + pathCallback},
 	} {
 		if required.value == "" {
-			wrong.add(required.setting, errors.New("it is missing: "+required.hint))
+			wrong.addMalformed(required.setting, errors.New("it is missing: "+required.hint))
 		}
 	}
 	if cfg.SessionLifetime <= 0 {
-		wrong.add("admin-session-lifetime", errors.New("a sign-in must last for some time, like 8h"))
+		wrong.addMalformed("admin-session-lifetime", errors.New("a sign-in must last for some time, like 8h"))
 	}
 	issuer, err := url.Parse(cfg.Issuer)
 	switch shown := redact.URL(cfg.Issuer); {

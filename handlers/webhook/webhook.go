@@ -15,6 +15,11 @@ import (
 	"github.com/goccy/go-json"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -102,6 +107,7 @@ type Config struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 	Metrics prometheus.Registerer // gets pipesteward_deliveries_total
+	Tracer  trace.Tracer          // begins the traces of events that are stored; optional
 	Known   Noter                 // records the projects that send events; optional
 	// Deliveries keeps what became of the deliveries; optional.
 	Deliveries Recorder
@@ -151,6 +157,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if w.BodyWait == 0 {
 		w.BodyWait = DefaultBodyWait
+	}
+	if w.Tracer == nil {
+		w.Tracer = noop.Tracer{}
 	}
 	w.verifier.Store(v)
 	w.bodies = newBodies(w.MaxBody, w.BodyWait)
@@ -244,16 +253,30 @@ func (w *webhook) serve(c echo.Context) error {
 	e.Meta.ReceivedAt = w.Now().UTC()
 	d.identified(&e, w.GitLab.Instance())
 
-	added, err := w.put(r.Context(), e)
+	ctx, span := w.Tracer.Start(r.Context(), http.MethodPost+" "+Path, trace.WithTimestamp(d.At), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(semconv.HTTPRequestMethodPost, semconv.HTTPRoute(Path), attribute.String("pipesteward.event.kind", e.Meta.Kind)))
+	defer func() { end(span, d) }()
+	added, err := w.put(ctx, e)
 	switch {
 	case err != nil:
-		w.Log.Error("event not stored: GitLab lists its delivery as failed", "event", e.Meta.ID, "project", e.Project.Path, store.Outage(err))
+		w.Log.ErrorContext(ctx, "event not stored: GitLab lists its delivery as failed", "event", e.Meta.ID, "project", e.Project.Path, store.Outage(err))
 		return w.answer(c, d, http.StatusInternalServerError, e.Meta.Kind, event.DeliveryUnavailable, errUnavailable)
 	case !added:
 		return w.accept(c, d, http.StatusOK, e.Meta.Kind, event.DeliveryDuplicate, "this event was delivered before")
 	default:
 		return w.accept(c, d, http.StatusAccepted, e.Meta.Kind, event.DeliveryStored, "")
 	}
+}
+
+// end ends the span of a delivery. Only what is put into the queue has one, so that senders
+// without a right token or signature cause none. GitLab sends no trace context, and that of
+// another sender is ignored.
+func end(span trace.Span, d *delivery) {
+	span.SetAttributes(semconv.HTTPResponseStatusCode(d.Code), attribute.String("pipesteward.delivery.result", d.Result))
+	if d.Code >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, d.Reason)
+	}
+	span.End()
 }
 
 var errUnavailable = errors.New("the event could not be stored: send it again later")

@@ -26,6 +26,18 @@ func Coarse(d time.Duration) Duration {
 	return Duration(d.Truncate(time.Second))
 }
 
+// Rounded rounds a time that was measured, and perhaps paid, for display: like Coarse, but to
+// the nearest second or minute, and to no less than a second, unless it is 0.
+func Rounded(d time.Duration) Duration {
+	switch {
+	case d <= 0:
+		return 0
+	case d > time.Hour:
+		return Duration(d.Round(time.Minute))
+	}
+	return Duration(max(time.Second, d.Round(time.Second)))
+}
+
 // Verbs are the operations of actions. VerbNotify is the verb of a decision
 // whose rule has no action and only sends a notification.
 const (
@@ -284,7 +296,7 @@ type Outcome struct {
 	PassRate string    `json:"pass_rate,omitzero"`  // of a retry with MinPassRate: how many such retries passed, for people to read
 	At       time.Time `json:"at,omitzero"`
 	// NewRun is how the run of the NewJobID ended, where no other entry of the journal has it:
-	// it failed, and GitLab, a person or a rule for pipelines ran the job again.
+	// it was canceled, or it failed, and GitLab, a person or a rule for pipelines ran the job again.
 	NewRun Job `json:"new_run,omitzero"`
 
 	Notifications []Notification `json:"notifications,omitempty"` // of this outcome, one for each channel

@@ -301,6 +301,22 @@ func MergeRequestIID(e Event) int64 {
 	return iid
 }
 
+// RefOf names an event's branch, tag or merge request in its project. A merge request's train
+// is another ref than its branch.
+func RefOf(e Event) string {
+	iid := strconv.FormatInt(MergeRequestIID(e), 10)
+	train := strings.HasPrefix(e.Pipeline.Ref, "refs/merge-requests/") && strings.HasSuffix(e.Pipeline.Ref, "/train")
+	switch {
+	case e.Pipeline.Tag:
+		return "tag:" + e.Pipeline.Ref
+	case iid != "0" && train:
+		return "train:" + iid
+	case iid != "0":
+		return "merge-request:" + iid
+	}
+	return "branch:" + e.Pipeline.Ref
+}
+
 // AsOf returns the time at which the pipeline was in the state that the event
 // describes. It is the time of receipt, except for a replayed event, whose
 // pipeline may have ended again since then.

@@ -67,10 +67,10 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		schema.Key(KeyMergeRequest, "`note`: one note on the merge request of the event's pipeline has a line for each job, and is edited. An event without a merge request is left out.", schema.OneOf(&note, []string{Note})),
 		schema.Key(KeyCommit, "`status`: a commit status in the event's pipeline, which always passes: it does not block.", schema.OneOf(&status, []string{Status})),
 		schema.Key("mention", "Who is mentioned: `author` of the commit, `triggerer` of the pipeline, a user group like \"@oncall\" or a user's id like U024BE7LH. People are found by their e-mail address; who is not found is left out. In an entry with a `receiver`: people as that names them (open ids of Feishu, mobile numbers of DingTalk, …), or \"@all\".", rd.set.mentions(v)),
-		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, aboutOutcome)),
+		schema.Key("text", "The text of the notification, with expressions in {{ }}. Without it: a default text for each outcome; with `state`, one that says that it is true.", rd.template(&v.Text, aboutOutcome, defaultText)),
 		schema.Key("state", "An expression that is true or false: people are notified when it turns true and when it turns false again, and of nothing between. The rule's `if` selects the events that say something of it. There is one state per project and ref, and in a rule for jobs per job name.", rd.expression(&state.Condition, expression.WantBool, purpose)),
-		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, aboutOutcome)),
-		schema.Key("together", "A text with expressions in {{ }}, like \"{{ job.name }}\": the notifications of a project for which it is the same are one message in Slack, which is edited. `outcome.together` in `text` is of how many merge requests, branches and tags it is.", rd.template(&together.Key, purpose)),
+		schema.Key("resolved", "The text when the `state` turns false again. Without it: a default text.", rd.template(&state.Resolved, aboutOutcome, defaultText)),
+		schema.Key("together", "A text with expressions in {{ }}, like \"{{ job.name }}\": the notifications of a project for which it is the same are one message in Slack, which is edited. `outcome.together` in `text` is of how many merge requests, branches and tags it is.", rd.template(&together.Key, purpose, "write the text by which notifications are one message, like \"{{ job.name }}\", or omit it")),
 		schema.Key("language", "The language of what Pipesteward writes itself: en (English) or zh (Chinese). Without it: that of the receiver, else the one in `defaults`.", schema.Language(&v.Language)),
 		schema.Key("quiet", "Whether notifications wait for the end of the quiet hours in `defaults`.", schema.Bool(&obeysQuiet)),
 	}, inNotify), "an entry of notify")
@@ -157,6 +157,9 @@ func (rd *reader) notice(r *rules.Rule, v *rules.Notify, d defaults) schema.Sche
 		},
 	}
 }
+
+// defaultText is what to do about an empty text.
+const defaultText = "omit it for the default text, or write one, like \"{{ job.name }} failed\""
 
 const resolvedWithoutState = "`resolved` is the text when a state ends: give the entry a `state`, like `state: pipeline.status == \"failed\"`, or omit `resolved`"
 

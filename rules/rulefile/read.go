@@ -85,11 +85,17 @@ func noExpression(f *schema.Document, n *yaml.Node, what string) string {
 	return ""
 }
 
-// template reads a text with expressions in {{ }}.
-func (rd *reader) template(to **expression.Template, purpose func() expression.Purpose) schema.Schema {
+// template reads a text with expressions in {{ }}. otherwise says what to do about an empty one.
+func (rd *reader) template(to **expression.Template, purpose func() expression.Purpose, otherwise string) schema.Schema {
 	return schema.Schema{
-		Read: func(f *schema.Document, n *yaml.Node, _ string) { *to = new(rd.parseTemplate(f, n, purpose())) },
-		JSON: func() schema.JSON { return schema.JSON{"type": "string"} },
+		Read: func(f *schema.Document, n *yaml.Node, what string) {
+			if schema.IsText(n) && strings.TrimSpace(n.Value) == "" {
+				f.FailAt(n, "%s is empty: %s", what, otherwise)
+				return
+			}
+			*to = new(rd.parseTemplate(f, n, purpose()))
+		},
+		JSON: func() schema.JSON { return schema.JSON{"type": "string", "pattern": `\S`} },
 	}
 }
 

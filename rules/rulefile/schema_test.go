@@ -327,6 +327,6 @@ func (g *generator) notice() any {
 	g.maybe(n, "when", []any{event.ResultDone}, []any{event.ResultGaveUp, event.ResultSkipped})
 	g.maybe(n, "channel", "#builds", "C024BE91L", "author", "#ci-{{ project.name }}")
 	g.maybe(n, "mention", []any{"author", "triggerer", "@on-call", "U024BE7LH"})
-	g.maybe(n, "text", "", "{{ pipeline.ref }}: {{ project.path }}")
+	g.maybe(n, "text", "…", "{{ pipeline.ref }}: {{ project.path }}")
 	return n
 }

@@ -115,6 +115,7 @@ var Families = []Family{
 	{Value, "rejected:<instance>:<project>:<pipeline>:<rule>:<job>", "actions/confirm", "30d", "who rejected a play"},
 	{Value, "requested:<action>:<instance>:<job or pipeline>:<id>", "actions/requests", "7d", "who requested an action first"},
 	{Value, "retried:<instance>:<job>", "actions/follow", "7d", "the retry that made a job"},
+	{Value, "retry-ended:<instance>:<job>", "actions/follow", "7d", "the result of the retry that made a job is queued"},
 	{Value, "rules-in-force:<instance>", "actions/catchup", "365d", "since when each rule is in force"},
 	{Value, "schedule:<rule>:<cron>:<timezone>", "actions/sweep", "5y", "up to when a schedule was looked at"},
 	{Value, "slack:<channel>:<subject>", "actions/slack", "30d", "what a message says, and where it is"},
@@ -273,6 +274,11 @@ func Counted(instance string, job int64) string { return fmt.Sprintf("counted:%s
 
 // Retried is the key of the retry that made a job.
 func Retried(instance string, job int64) string { return fmt.Sprintf("retried:%s:%d", instance, job) }
+
+// RetryEnded is the key that is set once the result of the retry that made a job is queued.
+func RetryEnded(instance string, job int64) string {
+	return fmt.Sprintf("retry-ended:%s:%d", instance, job)
+}
 
 // Decided is the key that is set once a rule has decided to retry a job.
 func Decided(instance string, job int64) string { return fmt.Sprintf("decided:%s:%d", instance, job) }

@@ -35,7 +35,7 @@ var made = map[keys.Use][]string{
 	},
 	keys.Tally: {keys.Burst(a, a), keys.Failures(a), keys.Gathered(a), keys.KnownProjects, keys.Quiet(a, a, time.Unix(7, 0)), keys.PipelineRetries(a, 7), keys.Short(a), keys.Storms, keys.Together(a), keys.Waiting(a, start)},
 	keys.Value: {
-		keys.Answer(a), keys.Asked(a), keys.CaughtUp(a, 7), keys.Changes, keys.DeadWebhooks(a), keys.LastDigest(a, a), keys.Ends(a, a, 7), keys.PipelineEnded(a, 7), keys.Digested(a), keys.Decided(a, 7), keys.Deliveries(a, a), keys.LastCatchUp, keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Mutes, keys.Pauses, keys.Rejected(a, 7, 7, a, a), keys.Requested(a, a, a, 7),
+		keys.Answer(a), keys.Asked(a), keys.CaughtUp(a, 7), keys.Changes, keys.DeadWebhooks(a), keys.LastDigest(a, a), keys.Ends(a, a, 7), keys.PipelineEnded(a, 7), keys.Digested(a), keys.Decided(a, 7), keys.RetryEnded(a, 7), keys.Deliveries(a, a), keys.LastCatchUp, keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Mutes, keys.Pauses, keys.Rejected(a, 7, 7, a, a), keys.Requested(a, a, a, 7),
 		keys.Retried(a, 7), keys.EndEvaluated(a, 7), keys.Counted(a, 7), keys.FailedRun(a, 7, a), keys.ClassTries(a), keys.ProjectTries(a, 7, 7), keys.RulesInForce(a), keys.Undelivered, keys.Unseen(a), keys.Schedule(a, a, a), keys.State(a, a, a, 7, a), keys.Message(a, a), keys.Note(a, 7, 7), keys.CommitStatus(a, 7, 7), keys.Storm(a), keys.SweepByHand(a, false),
 		keys.Reported(a, "<>:7:<>"), keys.Trouble, keys.WebhooksKept(a),
 	},

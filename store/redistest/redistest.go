@@ -1,5 +1,3 @@
-//go:build unix
-
 // Package redistest starts real Redis servers for tests, alone, as a Cluster or
 // with Sentinels, and injects faults: it kills and pauses servers, and puts a
 // bad network before them. The servers listen on free ports of 127.0.0.1, have
@@ -18,7 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -161,7 +158,9 @@ func parseCommand(line string) (c Command, err error) {
 // Kill ends the server as kill -9 does.
 func (s *Server) Kill() {
 	s.t.Helper()
-	s.signal(syscall.SIGKILL)
+	if err := s.process.Process.Kill(); err != nil {
+		s.t.Fatalf("kill redis-server: %v", err)
+	}
 	<-s.exited
 }
 
@@ -174,20 +173,13 @@ func (s *Server) Restart() {
 // Pause stops the server from answering until Resume; its connections stay open.
 func (s *Server) Pause() {
 	s.t.Helper()
-	s.signal(syscall.SIGSTOP)
+	PauseProcess(s.t, s.process.Process)
 }
 
 // Resume ends a Pause.
 func (s *Server) Resume() {
 	s.t.Helper()
-	s.signal(syscall.SIGCONT)
-}
-
-func (s *Server) signal(sig os.Signal) {
-	s.t.Helper()
-	if err := s.process.Process.Signal(sig); err != nil {
-		s.t.Fatalf("%v to redis-server: %v", sig, err)
-	}
+	ResumeProcess(s.t, s.process.Process)
 }
 
 // run starts the process and waits until it serves.

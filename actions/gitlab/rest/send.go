@@ -168,7 +168,9 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 		into = &s.end
 	}
 	s.tried = true
+	traced, end := c.span(traced, r)
 	resp, err := do(traced, into)
+	end(resp, err)
 	s.resp, s.body, s.written = resp, body.Bytes(), written.Load()
 
 	status, after, limited := 0, time.Duration(0), false

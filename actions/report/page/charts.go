@@ -19,14 +19,15 @@ const (
 
 // The colours of charts can be read on a light page and on a dark one.
 var (
-	passedColour = charts.ColorFromHex("#2e9e6b")
-	failedColour = charts.ColorFromHex("#d9534f")
-	openColour   = charts.ColorFromHex("#9aa3ad")
-	textColour   = charts.ColorFromHex("#7d8590")
+	passedColour   = charts.ColorFromHex("#2e9e6b")
+	failedColour   = charts.ColorFromHex("#d9534f")
+	canceledColour = charts.ColorFromHex("#c98a1b")
+	openColour     = charts.ColorFromHex("#9aa3ad")
+	textColour     = charts.ColorFromHex("#7d8590")
 
 	theme = charts.MakeTheme(charts.ThemeOption{
 		BackgroundColor: charts.ColorTransparent, TextColor: textColour, AxisStrokeColor: textColour, AxisSplitLineColor: textColour.WithAlpha(60),
-		SeriesColors: []charts.Color{passedColour, failedColour, openColour},
+		SeriesColors: []charts.Color{passedColour, failedColour, canceledColour, openColour},
 	})
 )
 
@@ -41,13 +42,16 @@ func chartsOf(r report.Report) (list []chart, err error) {
 			list = append(list, chart{title, about, svg})
 		}
 	}
-	results := []string{"passed", "failed again", "without a result"}
+	results := []string{"passed", "failed again", "canceled", "without a result"}
 
 	days := make([]string, len(r.Days))
-	byDay := [][]float64{make([]float64, len(r.Days)), make([]float64, len(r.Days)), make([]float64, len(r.Days))}
+	byDay := make([][]float64, len(results))
+	for i := range byDay {
+		byDay[i] = make([]float64, len(r.Days))
+	}
 	for i, d := range r.Days {
 		days[i] = d.Date[len("2026-"):]
-		byDay[0][i], byDay[1][i], byDay[2][i] = float64(d.Retries.Passed), float64(d.Retries.Failed), float64(d.Retries.Open)
+		byDay[0][i], byDay[1][i], byDay[2][i], byDay[3][i] = float64(d.Retries.Passed), float64(d.Retries.Failed), float64(d.Retries.Canceled), float64(d.Retries.Open)
 	}
 	add("Retries a day", "By the day on which they were decided, in UTC.", days, results, byDay)
 

@@ -28,6 +28,7 @@ type view struct {
 	Summary []string // lines
 	Charts  []chart
 	Tables  []table
+	Runners []runner
 	DryRun  bool
 	Cost    bool // there are prices
 	Until   string
@@ -42,6 +43,8 @@ type table struct {
 	Title string
 	Rows  []row
 }
+
+type runner struct{ Name, FailedBefore, Passed string }
 
 type row struct{ Name, Retries, Passed, Saved, Wasted, Cost, Outcomes string }
 
@@ -70,6 +73,9 @@ func Write(w io.Writer, r report.Report) error {
 		if len(t.rows) > 0 {
 			v.Tables = append(v.Tables, table{t.title, rowsOf(t.what, t.rows, r.Currency)})
 		}
+	}
+	for _, r := range r.Runners {
+		v.Runners = append(v.Runners, runner{report.RunnerName(r), strconv.Itoa(r.FailedBefore), report.RunnerRateText(r)})
 	}
 	var b bytes.Buffer
 	if err := page.Execute(&b, v); err != nil {

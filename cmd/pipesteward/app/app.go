@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/audit"
@@ -42,6 +43,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/actions/sweep"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -54,12 +56,14 @@ import (
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
+	"github.com/pipesteward/pipesteward/store/traced"
 )
 
 // How long the parts of a shutdown may take; together less than 10 s.
 const (
 	responseGrace = 2 * time.Second // for deliveries that wait for their response
 	WorkGrace     = 3 * time.Second // for records in flight
+	traceGrace    = time.Second     // for the last spans
 )
 
 // App is one service. It runs once.
@@ -95,6 +99,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err := JoinSettings(o.CheckGiven(), o.CheckPresent("gitlab-token", "webhook-token")); err != nil {
 		return nil, err
 	}
+	tracer, err := a.startTracing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	log = a.log
 	a.rules, err = openRules(o.Rules, rulefile.Options{DryRun: o.DryRun, Requests: o.takesSlackRequests(), Capacity: limits.NewCapacity()}, o.checkConfirm, log)
 	if err != nil {
 		return nil, err
@@ -112,9 +121,12 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	}
 	a.store = db
 	a.closers = append(a.closers, db.Close)
+	if tracer != nil {
+		db = traced.New(db, time.Now)
+	}
 
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db, time.Now), newBuildInfo(o.Version))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db, time.Now), newBuildInfo(o.Version, o.Commit))
 	registry.MustRegister(newRulesMetrics(a.rules)...)
 	counters := metrics.New(registry)
 
@@ -144,7 +156,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	unclassified := &unknown.Log{Store: db}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Rules: a.rules.Rules,
-		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
+		Now: time.Now, Log: log, Metrics: counters, Tracer: tracer, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
 		Evaluations: evaluations, Rights: may, Unknown: unclassified,
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
@@ -177,7 +189,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	a.untilStopped(delivered.Run)
 	webhooks, err := webhook.New(webhook.Config{
 		Credentials: o.Credentials,
-		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Known: known, Deliveries: delivered,
+		Queue:       db, Rules: a.rules, GitLab: gl, Now: time.Now, Log: log, Metrics: registry, Tracer: tracer, Known: known, Deliveries: delivered,
 	})
 	if err != nil {
 		return nil, err
@@ -221,7 +233,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
 		Reports: reports{journal}, Unknown: unknowns{unclassified, a.rules.Rules}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log),
 		Parts: map[string]func(context.Context) any{
@@ -256,6 +268,23 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		a.inBackground(keeper.Run)
 	}
 	return a, nil
+}
+
+// startTracing starts to trace the work, if the environment has it traced, and has log
+// lines name their traces; else the tracer is nil.
+func (a *App) startTracing(ctx context.Context) (trace.Tracer, error) {
+	tracer, stop, err := tracing.Start(ctx, a.options.Version, a.log)
+	if tracer == nil {
+		return nil, err
+	}
+	a.log = tracing.Logger(a.log)
+	a.closers = append(a.closers, func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), traceGrace)
+		defer cancel()
+		_ = stop(ctx) // what the collector does not take now is lost, and it was logged
+		return nil
+	})
+	return tracer, nil
 }
 
 // WebhookURL returns the address that takes GitLab's deliveries.

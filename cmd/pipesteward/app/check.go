@@ -53,11 +53,11 @@ func (o Options) Check() error {
 	addresses = addresses.WithMalformed("admin-listen", checkAddress(o.AdminListen))
 	authorizer, err := newAuthorizer(o.AdminAuth, slog.New(slog.DiscardHandler))
 	if address, ok := literalAddress(o.AdminListen); ok && err == nil {
-		addresses = addresses.With("admin-listen", authorizer.CheckAddress(address))
+		addresses = addresses.WithMalformed("admin-listen", authorizer.CheckAddress(address))
 	}
 	var noSlack SettingErrors
 	if len(o.SlackOperators) > 0 && !o.takesSlackRequests() {
-		noSlack = noSlack.With("slack-operators", errors.New("nobody can use buttons and commands in Slack: give --slack-token, and\n"+
+		noSlack = noSlack.WithMalformed("slack-operators", errors.New("nobody can use buttons and commands in Slack: give --slack-token, and\n"+
 			"--slack-signing-secret or --slack-app-token, or omit it"))
 	}
 	return JoinSettings(wrong.Err(), o.CheckGiven(), noSlack.Err(), o.CheckPresent(needed...), addresses.Err(), err)
@@ -92,7 +92,7 @@ func (o Options) CheckGiven() error {
 	}
 	wrong = wrong.WithMalformed("webhook-token", o.Credentials.CheckTokens())
 	wrong = wrong.WithMalformed("webhook-signing-token", o.Credentials.CheckSigningTokens())
-	wrong = wrong.With("insecure-no-webhook-auth", o.Credentials.CheckInsecure())
+	wrong = wrong.WithMalformed("insecure-no-webhook-auth", o.Credentials.CheckInsecure())
 	if o.WebhookURL != "" {
 		wrong = wrong.WithMalformed("webhook-url", hooks.CheckURL(o.WebhookURL, webhook.Path))
 	}
@@ -105,7 +105,7 @@ func (o Options) CheckGiven() error {
 		wrong = wrong.WithMalformed("slack-app-token", slack.CheckAppToken(o.SlackAppToken))
 	}
 	if o.takesSlackRequests() && o.SlackToken == "" {
-		wrong = wrong.With("slack-token", errors.New("it is missing: buttons and commands need it to find out who somebody is,\n"+
+		wrong = wrong.WithMalformed("slack-token", errors.New("it is missing: buttons and commands need it to find out who somebody is,\n"+
 			"because --slack-signing-secret or --slack-app-token is set"))
 	}
 	for _, group := range o.SlackOperators {
@@ -116,7 +116,7 @@ func (o Options) CheckGiven() error {
 
 // CheckPresent returns which of the settings are missing, as SettingErrors. It knows
 // gitlab-token, webhook-token, for which other credentials of webhooks may stand, and
-// webhook-url.
+// webhook-url. A file that gives none may do so when the program starts again.
 func (o Options) CheckPresent(settings ...string) error {
 	c := o.Credentials
 	present := map[string]bool{
@@ -127,7 +127,11 @@ func (o Options) CheckPresent(settings ...string) error {
 	var wrong SettingErrors
 	for _, setting := range settings {
 		if !present[setting] {
-			wrong = wrong.With(setting, errors.New(missing[setting]))
+			text := missing[setting]
+			if setting == "gitlab-token" {
+				text = fmt.Sprintf(text, cmp.Or(o.TokenScope, "api"))
+			}
+			wrong = wrong.with(SettingError{setting, errors.New(text), o.SecretFiles[setting] == ""})
 		}
 	}
 	return wrong.Err()
@@ -135,7 +139,7 @@ func (o Options) CheckPresent(settings ...string) error {
 
 // missing says of settings that nothing stands for what they are, and how to give them.
 var missing = map[string]string{
-	"gitlab-token": "it is missing: give an access token with scope api\n" +
+	"gitlab-token": "it is missing: give an access token with scope %s\n" +
 		"in PIPESTEWARD_GITLAB_TOKEN, or its file in PIPESTEWARD_GITLAB_TOKEN_FILE",
 	"webhook-token": "neither it nor --webhook-signing-token is set:\n" +
 		"make a token (openssl rand -hex 32), and give the same in\n" +

@@ -20,9 +20,11 @@ type Options struct {
 	AdminListen     string // address for API, metrics and health; port 0: any that is free
 	AdminAuth       auth.Config
 	PublicMetrics   bool   // everybody who reaches AdminListen may read /metrics
+	Pprof           bool   // AdminListen serves profiles of the process
 	Store           string // bolt:PATH or the URL of a Redis; "": DefaultStore
 	GitLabURL       string
 	GitLabAliases   []string // other base URLs that the same GitLab calls itself by
+	TokenScope      string   // that GitLabToken needs, for errors; "": api
 	GitLabToken     string
 	JobToken        string // of the CI job that a command runs in; "": it runs in none
 	GitLabRate      store.Rate
@@ -44,6 +46,7 @@ type Options struct {
 	// paths of these files.
 	SecretFiles map[string]string
 	Version     string // of this program
+	Commit      string // that it was built from; "": unknown
 }
 
 // VariablePrefix begins the environment variables of settings.

@@ -14,7 +14,8 @@ type SettingErrors []SettingError
 type SettingError struct {
 	Setting string // without dashes: gitlab-token
 	Err     error  // what is wrong, and what to write instead
-	// Malformed: the value has a form that makes no sense, wherever the program runs.
+	// Malformed: what is given makes no sense, wherever the program runs: a value has no such
+	// form, contradicts another one, or is missing.
 	Malformed bool
 }
 
@@ -41,7 +42,7 @@ func (all SettingErrors) With(setting string, err error) SettingErrors {
 	return all.with(SettingError{Setting: setting, Err: err})
 }
 
-// WithMalformed is With for a value that is malformed.
+// WithMalformed is With for what makes no sense, wherever the program runs.
 func (all SettingErrors) WithMalformed(setting string, err error) SettingErrors {
 	return all.with(SettingError{Setting: setting, Err: err, Malformed: true})
 }
@@ -53,7 +54,7 @@ func (all SettingErrors) with(e SettingError) SettingErrors {
 	return append(all, e)
 }
 
-// Malformed reports whether a value is malformed.
+// Malformed reports whether one makes no sense, wherever the program runs.
 func (all SettingErrors) Malformed() bool {
 	return slices.ContainsFunc(all, func(e SettingError) bool { return e.Malformed })
 }

@@ -1,0 +1,57 @@
+{{- define "pipesteward.name" -}}
+{{- $name := contains .Chart.Name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) }}
+{{- $name | trunc 52 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "pipesteward.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "pipesteward.labels" -}}
+{{ include "pipesteward.selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "pipesteward.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ with .Values.image.digest }}@{{ . }}{{ end }}
+{{- end }}
+
+{{- define "pipesteward.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "pipesteward.name" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
+{{- end }}
+
+{{- /* The keys of the Secret that are mounted: those of the values, and the URL of Redis. */ -}}
+{{- define "pipesteward.secretKeys" -}}
+{{- $keys := .Values.secrets.keys }}
+{{- if eq .Values.store.kind "redis" }}{{ $keys = append $keys "store" }}{{ end }}
+{{- $keys | uniq | sortAlpha | toJson }}
+{{- end }}
+
+{{- /* Combinations of values that can't work, with what to change. */ -}}
+{{- define "pipesteward.check" -}}
+{{- if and (eq .Values.store.kind "bolt") (gt (int .Values.replicas) 1) }}
+{{- fail (printf "replicas is %d, but one process only can open the file of store.kind bolt: set replicas to 1, or store.kind to redis" (int .Values.replicas)) }}
+{{- end }}
+{{- if and (eq .Values.store.kind "bolt") (has "store" .Values.secrets.keys) }}
+{{- fail "secrets.keys has store, the URL of a Redis, but store.kind is bolt: set store.kind to redis, or remove the key" }}
+{{- end }}
+{{- if not .Values.secrets.existingSecret }}
+{{- fail "secrets.existingSecret is empty: create a Secret (kubectl create secret generic pipesteward --from-file=gitlab-token --from-file=webhook-token), and give its name" }}
+{{- end }}
+{{- if and (not .Values.rules.files) (not .Values.rules.existingConfigMap) }}
+{{- fail "there are no rules: set rules.files (helm install --set-file 'rules.files.rules\\.yaml=rules.yaml') or rules.existingConfigMap" }}
+{{- end }}
+{{- if and .Values.rules.files .Values.rules.existingConfigMap }}
+{{- fail "rules.files and rules.existingConfigMap are both set: choose one" }}
+{{- end }}
+{{- $auth := index .Values.settings "admin-auth" | default "local" }}
+{{- if and (eq $auth "local") (ne (toString (index .Values.settings "insecure-admin-without-auth")) "true") }}
+{{- fail "nothing says who may use the admin address, which probes reach from outside the pod: set settings.admin-auth to oidc, web-config or proxy-header, or settings.insecure-admin-without-auth to true if networkPolicy.adminFrom names those who may" }}
+{{- end }}
+{{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
+{{- fail "ingress.enabled is true, but ingress.host is empty: set it to the name that GitLab calls" }}
+{{- end }}
+{{- end }}
