@@ -85,6 +85,7 @@ func (p *backtestProgress) end() {
 		p.count = nil
 	}
 	if p.anew > 0 {
-		fmt.Fprintf(p.stderr, "%s of the cache could not be used, so it is read anew from GitLab: %s\n", english.Plural(p.anew, "file", ""), printable(p.first))
+		fmt.Fprintf(p.stderr, "%s of the cache could not be used, and what %s had is read anew from GitLab. The first: %s\n",
+			english.Plural(p.anew, "file", ""), english.PluralWord(p.anew, "it", "they"), printable(p.first))
 	}
 }
