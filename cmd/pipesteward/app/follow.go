@@ -7,6 +7,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -36,8 +37,8 @@ func (f *follower) run(ctx context.Context) {
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
-	changes, problems, stop := f.watch()
-	defer stop()
+	watch := newWatch(f.name, f.paths, f.log)
+	defer watch.close()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	settled := time.NewTimer(settleFor) // the files may have changed since they were loaded
@@ -46,14 +47,16 @@ func (f *follower) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changes:
+		case <-watch.changes:
 			settled.Reset(settleFor)
-		case err := <-problems:
+		case err := <-watch.problems:
 			f.log.Warn("changes of "+f.name+" may have been missed", "error", err)
 			settled.Reset(settleFor)
 		case <-settled.C:
+			watch.renew()
 			f.reload(false)
 		case <-poll.C:
+			watch.renew()
 			f.reload(false)
 		case <-hangUp:
 			f.reload(true)
@@ -61,32 +64,102 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// watch reports changes in the directories of the files. It watches directories,
-// not files, because files are mostly replaced: by editors with a rename, by
-// Kubernetes with a symlink that all others go through. Directories that can't be
-// watched are read every pollEvery.
-func (f *follower) watch() (changes <-chan fsnotify.Event, problems <-chan error, stop func()) {
-	var directories []string
-	for _, path := range f.paths {
-		if info, err := os.Stat(path); err == nil && !info.IsDir() {
-			path = filepath.Dir(path)
-		}
-		directories = append(directories, path)
-	}
-	slices.Sort(directories)
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		f.warnLate(err)
-		return nil, nil, func() {}
-	}
-	for _, directory := range slices.Compact(directories) {
-		if err := watcher.Add(directory); err != nil {
-			f.warnLate(err)
-		}
-	}
-	return watcher.Events, watcher.Errors, func() { _ = watcher.Close() }
+// watch reports changes in the directories that lead to files. It watches directories,
+// not files, because files are mostly replaced: by editors with a rename, by Kubernetes
+// and git-sync with a symlink that is renamed. What it can't watch is read every pollEvery.
+type watch struct {
+	name     string // of the files in logs
+	paths    []string
+	log      *slog.Logger
+	watcher  *fsnotify.Watcher // nil: the system has none
+	changes  <-chan fsnotify.Event
+	problems <-chan error
+	late     map[string]bool // directories that can't be watched, which the log says
 }
 
-func (f *follower) warnLate(why error) {
-	f.log.Warn("changes of "+f.name+" are seen late", "wait", pollEvery.String(), "error", why)
+// newWatch returns a watch of the files at the paths.
+func newWatch(name string, paths []string, log *slog.Logger) *watch {
+	w := &watch{name: name, paths: paths, log: log, late: map[string]bool{}}
+	watcher, err := fsnotify.NewWatcher()
+	if err != nil {
+		w.warnLate(err)
+		return w
+	}
+	w.watcher, w.changes, w.problems = watcher, watcher.Events, watcher.Errors
+	w.renew()
+	return w
+}
+
+// renew watches the directories to which the paths lead now. A symlink on the way may
+// lead elsewhere since the last change, or a directory may have been replaced.
+func (w *watch) renew() {
+	if w.watcher == nil {
+		return
+	}
+	wanted := map[string]bool{}
+	for _, path := range w.paths {
+		for _, directory := range leadingTo(path) {
+			wanted[directory] = true
+		}
+	}
+	watched := w.watcher.WatchList()
+	for _, directory := range watched {
+		if !wanted[directory] {
+			_ = w.watcher.Remove(directory) // which may be gone
+		}
+	}
+	for directory := range wanted {
+		if slices.Contains(watched, directory) {
+			continue
+		}
+		err := w.watcher.Add(directory)
+		if err != nil && !w.late[directory] {
+			w.warnLate(err)
+		}
+		w.late[directory] = err != nil
+	}
+}
+
+// leadingTo returns the directories in which a change can give the path another content:
+// the directory of the file, or the one that the path names, and those of all symlinks on
+// the way there.
+func leadingTo(path string) (directories []string) {
+	const maxLinks = 40 // as many as Linux follows
+	split := func(path string) (root string, parts []string) {
+		root = filepath.VolumeName(path) + string(filepath.Separator)
+		return root, strings.FieldsFunc(strings.TrimPrefix(path, filepath.VolumeName(path)), func(r rune) bool { return os.IsPathSeparator(uint8(r)) })
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	at, rest := split(path)
+	for len(rest) > 0 && len(directories) < maxLinks {
+		next := filepath.Join(at, rest[0])
+		rest = rest[1:]
+		target, err := os.Readlink(next)
+		if err != nil { // no symlink
+			at = next
+			continue
+		}
+		directories = append(directories, at)
+		root, parts := split(target)
+		if filepath.IsAbs(target) {
+			at = root
+		}
+		rest = slices.Concat(parts, rest)
+	}
+	if info, err := os.Stat(at); err != nil || !info.IsDir() {
+		at = filepath.Dir(at)
+	}
+	return append(directories, at)
+}
+
+func (w *watch) warnLate(why error) {
+	w.log.Warn("changes of "+w.name+" are seen late", "wait", pollEvery.String(), "error", why)
+}
+
+func (w *watch) close() {
+	if w.watcher != nil {
+		_ = w.watcher.Close()
+	}
 }
