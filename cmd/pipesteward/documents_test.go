@@ -41,7 +41,7 @@ func section(t *testing.T, document, heading string) string {
 // withoutCode returns a document with blanks in place of its blocks of code, in which a #
 // is no heading.
 func withoutCode(text string) string {
-	return regexp.MustCompile("(?ms)^ *```.*?^ *```$").ReplaceAllStringFunc(text, func(code string) string { return strings.Repeat(" ", len(code)) })
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```+$").ReplaceAllStringFunc(text, func(code string) string { return strings.Repeat(" ", len(code)) })
 }
 
 // quoted matches what a document has in backticks.
@@ -226,7 +226,7 @@ func flagsOfAll(commands []*cli.Command) (flags []cli.Flag) {
 // the repository, or picture, has that file.
 func TestLinksOfDocuments(t *testing.T) {
 	t.Parallel()
-	for _, document := range []string{"README.md", "CONTRIBUTING.md", "deploy/README.md"} {
+	for _, document := range []string{"README.md", "CONTRIBUTING.md", "deploy/README.md", "deploy/RULES-FROM-GIT.md", "rules/RECIPES.md"} {
 		data, err := os.ReadFile("../../" + document)
 		if err != nil {
 			t.Fatal(err)

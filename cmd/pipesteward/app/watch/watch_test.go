@@ -1,7 +1,6 @@
-package app
+package watch
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +17,7 @@ func gitSync(t *testing.T, root, commit, before string) {
 	t.Helper()
 	for _, err := range []error{
 		os.MkdirAll(filepath.Join(root, ".worktrees", commit, "rules"), 0o750),
-		os.WriteFile(filepath.Join(root, ".worktrees", commit, "rules", "rules.yaml"), []byte(goodRules), 0o600),
+		os.WriteFile(filepath.Join(root, ".worktrees", commit, "rules", "rules.yaml"), []byte("version: 1\n"), 0o600),
 		os.Symlink(filepath.Join(".worktrees", commit), filepath.Join(root, "tmp-link")),
 		os.Rename(filepath.Join(root, "tmp-link"), filepath.Join(root, "current")),
 	} {
@@ -60,24 +59,29 @@ func TestWatchFollowsSymlinks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			w := newWatch("rule files", []string{filepath.Join(root, path)}, slog.New(slog.DiscardHandler))
-			defer w.close()
+			w, err := New(filepath.Join(root, path))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer w.Close()
 			// silent takes what was reported so far, and looks where the files are now.
 			silent := func() {
 				for {
 					select {
-					case <-w.changes:
+					case <-w.Reported:
 						continue
 					default:
 					}
-					w.renew()
+					if err := w.Renew(); err != nil {
+						t.Fatal(err)
+					}
 					return
 				}
 			}
 			reported := func(what string) {
 				await.Until(t, what, func() bool {
 					select {
-					case <-w.changes:
+					case <-w.Reported:
 						return true
 					default:
 						return false
@@ -95,7 +99,7 @@ func TestWatchFollowsSymlinks(t *testing.T) {
 				if all := w.watcher.WatchList(); !slices.Contains(all, directory) || !slices.Contains(all, root) {
 					t.Fatalf("after commit %s, %v are watched, want %s and %s among them", commit, all, root, directory)
 				}
-				if err := os.WriteFile(filepath.Join(directory, "rules.yaml"), []byte(goodRules+"\n"), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(directory, "rules.yaml"), []byte("version: 1 # edited\n"), 0o600); err != nil {
 					t.Fatal(err)
 				}
 				reported("the edit of " + commit + " is reported")
