@@ -241,6 +241,40 @@ var scenes = map[string]func(h *actionstest.Harness) string{
 	},
 }
 
+// TestRecipesForRetryWhen: in the table for those who move from GitLab's `retry:`, the condition
+// of a row is true of jobs that failed with the reasons in its first cell.
+func TestRecipesForRetryWhen(t *testing.T) {
+	t.Parallel()
+	_, table, _ := strings.Cut(section(t, "rules/RECIPES.md", "## Moving from GitLab's `retry:`"), "| --- | --- | --- |\n")
+	rows := 0
+	for row := range strings.Lines(table) {
+		cells := strings.Split(row, " | ")
+		if len(cells) < 3 || !strings.Contains(cells[1], "failed_with") {
+			continue
+		}
+		rows++
+		condition := quoted.FindStringSubmatch(cells[1])[1]
+		for _, reason := range quoted.FindAllStringSubmatch(cells[0], -1) {
+			dir := t.TempDir()
+			for name, text := range map[string]string{
+				"rules.yaml":      "version: 1\nrules: [{name: r, on: job, if: '" + condition + "', actions: [retry]}]\n",
+				"rules.test.yaml": "version: 1\ntests: [{name: t, event: {kind: job, job: {name: rspec, status: failed, failure_reason: " + reason[1] + "}}, expect: [{rule: r}]}]\n",
+			} {
+				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var out strings.Builder
+			if code := run(t.Context(), []string{"pipesteward", "test", filepath.Join(dir, "rules.test.yaml")}, &out, &out); code != 0 {
+				t.Errorf("%s is not true of %s:\n%s", condition, reason[1], out.String())
+			}
+		}
+	}
+	if rows < 14 {
+		t.Errorf("only %d rows have a condition", rows)
+	}
+}
+
 // ends ends a job, delivers its hook, and lets an hour pass, in which its retry is made.
 func ends(h *actionstest.Harness, name, status, reason string) {
 	h.Helper()
