@@ -26,9 +26,9 @@ type documentedMetric struct {
 func documentedMetrics(t *testing.T) map[string]documentedMetric {
 	t.Helper()
 	all := map[string]documentedMetric{}
-	_, table, found := strings.Cut(section(t, "handlers/README.md", "## HTTP"), "| metric | type | is |\n| --- | --- | --- |\n")
+	_, table, found := strings.Cut(section(t, "handlers/README.md", "## Metrics"), "| metric | type | is |\n| --- | --- | --- |\n")
 	if !found {
-		t.Fatal("handlers/README.md has no table of metrics in its section HTTP")
+		t.Fatal("handlers/README.md has no table of metrics in its section Metrics")
 	}
 	for row := range strings.Lines(table) {
 		cells := strings.Split(row, " | ")
