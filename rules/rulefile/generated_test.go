@@ -66,8 +66,7 @@ type keys struct {
 
 // collect collects the first example of each key.
 func (k *keys) collect(path string, n *yaml.Node) {
-	switch n.Kind {
-	case yaml.MappingNode:
+	if n.Kind == yaml.MappingNode {
 		for i := 0; i < len(n.Content); i += 2 {
 			below := strings.TrimPrefix(path+"."+n.Content[i].Value, ".")
 			if k.examples[below] == nil {
@@ -75,13 +74,13 @@ func (k *keys) collect(path string, n *yaml.Node) {
 			}
 			k.collect(below, n.Content[i+1])
 		}
-	case yaml.SequenceNode:
-		for _, item := range n.Content {
-			if item.Kind == yaml.ScalarNode && k.examples[path+"[]."+item.Value] == nil {
-				k.examples[path+"[]."+item.Value] = item // an action without parameters
-			}
-			k.collect(path+"[]", item)
+		return
+	}
+	for _, item := range n.Content { // of a list
+		if item.Kind == yaml.ScalarNode && k.examples[path+"[]."+item.Value] == nil {
+			k.examples[path+"[]."+item.Value] = item // an action without parameters
 		}
+		k.collect(path+"[]", item)
 	}
 }
 
