@@ -341,6 +341,12 @@ func TestNamesInDocuments(t *testing.T) {
 				t.Errorf("%s has `make %s`, and Makefile does not", d.name, match[1])
 			}
 		}
+		for _, match := range regexp.MustCompile("`((?:actions|cmd|deploy|handlers|rules|store)/[\\w./-]*\\w)`").FindAllStringSubmatch(withoutCode(d.text), -1) {
+			_, fromTop := os.Stat("../../" + match[1])
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(d.name), match[1])); err != nil && fromTop != nil {
+				t.Errorf("%s names the file %s, which there is not", d.name, match[1])
+			}
+		}
 	}
 }
 
