@@ -21,20 +21,17 @@ const recipesPage = "../../rules/RECIPES.md"
 // people read.
 type recipe struct{ title, rules, tests, message string }
 
-// block matches a block of code; one of text, which can have code in it, has a longer fence.
-var block = regexp.MustCompile("(?ms)^`{3,4}(yaml|text)\n(.*?)^`{3,4}$")
-
 // recipesOf returns the recipes of the page.
 func recipesOf(t *testing.T, page string) (all []recipe) {
 	t.Helper()
 	for _, section := range strings.Split(page, "\n## ")[1:] {
 		title, body, _ := strings.Cut(section, "\n")
-		found := block.FindAllStringSubmatch(body, -1)
-		if len(found) != 3 || found[0][1] != "yaml" || found[1][1] != "yaml" || found[2][1] != "text" || !strings.Contains(body, "\nWatch out: ") {
+		found := blocks(body)
+		if len(found) != 3 || found[0].language != "yaml" || found[1].language != "yaml" || found[2].language != "text" || !strings.Contains(body, "\nWatch out: ") {
 			t.Errorf("the recipe %q is not rules, tests and a message, with what to watch out for", title)
 			continue
 		}
-		all = append(all, recipe{title, found[0][2], found[1][2], found[2][2]})
+		all = append(all, recipe{title, found[0].text, found[1].text, found[2].text})
 	}
 	return all
 }
