@@ -18,6 +18,19 @@ import (
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
+// assistants answer with the status, as they read it, and can't change anything.
+type assistants struct{ *testing.T }
+
+func (a assistants) Serve(w http.ResponseWriter, _ *http.Request, read http.Handler) {
+	for path, want := range map[string]int{"/api/v1/pause": 404, "/-/reload": 404, "/api/v1/catch-up": 405, "/mcp": 404} {
+		refused := httptest.NewRecorder()
+		if read.ServeHTTP(refused, httptest.NewRequest(http.MethodPost, path, nil)); refused.Code != want {
+			a.Errorf("an assistant's POST %s is answered with %d, want %d", path, refused.Code, want)
+		}
+	}
+	read.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
+}
+
 // Health checks are open, reading needs the role read, and all else the role operate,
 // also what is not there.
 func TestRoles(t *testing.T) {
@@ -33,7 +46,8 @@ func TestRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return admin.New(admin.Config{
-			Changes: made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
+			Assistants: assistants{t},
+			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
 			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
@@ -75,6 +89,8 @@ func TestRoles(t *testing.T) {
 		{"GET", "/debug/pprof/goroutine", 401, 403, 403, 200},
 		{"GET", "/debug/pprof/profile?seconds=x", 401, 403, 403, 0}, // takes 30 s
 		{"GET", "/debug/pprof/cmdline", 401, 403, 403, 404},         // it may have secrets
+		{"POST", "/mcp", 401, 403, 200, 200},
+		{"GET", "/mcp", 401, 403, 405, 405},
 		{"GET", "/nothing", 401, 403, 404, 404},
 		{"POST", "/-/reload", 401, 403, 403, 200},
 		{"POST", "/api/v1/pause", 401, 403, 403, 200},
