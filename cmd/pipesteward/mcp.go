@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/urfave/cli/v3"
@@ -30,6 +32,9 @@ func mcpCommand(stdout io.Writer) *cli.Command {
 			secretFlag("gitlab-token", tokenUsage(scopeRead)),
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
+			if slices.Contains(c.StringSlice("passing"), "-") {
+				return &usageError{errors.New("--passing: standard input is the assistant's: give files")}
+			}
 			o, err := readSettings(c)
 			if err := app.JoinSettings(err, o.CheckGiven()); err != nil {
 				return err

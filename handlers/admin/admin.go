@@ -1,5 +1,8 @@
 // Package admin serves operators: health, metrics, the rules, pauses and mutes in force,
 // the last webhook deliveries, the journal of decisions, and the queue.
+//
+// The package has more than 2,000 lines because each route of the API has its parameters,
+// checks and answers here.
 package admin
 
 import (
@@ -87,7 +90,11 @@ type RulesState struct {
 	Warnings schema.FileErrors `json:"warnings,omitempty"`
 }
 
-// Config is what New needs; all of it is required.
+// PathMCP is where Config.Assistants serves tools. They only read, although each request is
+// a POST.
+const PathMCP = "/mcp"
+
+// Config is what New needs; all of it is required but Page and Assistants.
 type Config struct {
 	Addr       net.Addr         // of the listener
 	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
@@ -109,20 +116,21 @@ type Config struct {
 	Unknown  UnknownLister
 	CatchUps CatchUps
 	Seeder   Seeder
-	// Assistants answers at /mcp.
-	Assistants Assistants
-	Instance   string // the base URL of GitLab, without a slash at its end
-	Metrics    prometheus.Gatherer
-	Version    string
-	DryRun     bool // the process changes nothing
+	Instance string // the base URL of GitLab, without a slash at its end
+	Metrics  prometheus.Gatherer
+	Version  string
+	DryRun   bool // the process changes nothing
 	// PublicMetrics lets everybody who reaches the address read /metrics.
 	PublicMetrics bool
 	// Pprof has profiles of the process served.
 	Pprof bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
-	Now   func() time.Time
-	Log   *slog.Logger
+	Page  interface{ Register(e *echo.Echo) } // the page for browsers, beside the API; nil: there is none
+	// Assistants serves tools for assistants at PathMCP; nil: there are none.
+	Assistants interface{ Register(e *echo.Echo) }
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 type admin struct{ Config }
@@ -158,7 +166,7 @@ var openAPI []byte
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
-//	POST /mcp              the tools for assistants, which only read
+//	POST /mcp              with Assistants, tools that only read; not in openapi.yaml
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
 // Package auth says who may use it: reading needs the role read, profiles and all else the
@@ -166,7 +174,7 @@ var openAPI []byte
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
-	e.Use(cfg.Auth.OwnHosts(cfg.Addr), cfg.Auth.SameOrigin(), cfg.Auth.Require(a.needs), knownQuery)
+	e.Use(a.ownHosts, a.sameOrigin, cfg.Auth.Require(a.needs), knownQuery)
 	cfg.Auth.Register(e)
 	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, handlers.Response{Status: "ok"}) }
 	e.GET("/healthz", healthy)
@@ -175,25 +183,11 @@ func New(cfg Config) http.Handler {
 	e.GET("/-/ready", a.ready)
 	e.POST("/-/reload", a.reload)
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})))
+	e.GET("/api/v1/status", a.status)
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)
 	e.POST("/api/v1/mute", a.mute)
 	e.POST("/api/v1/unmute", a.unmute)
-	e.POST("/api/v1/queue/:id/requeue", a.requeue)
-	e.POST("/api/v1/queue/:id/drop", a.drop)
-	e.POST("/api/v1/catch-up", a.startCatchUp)
-	e.POST("/api/v1/tries", a.tries)
-	a.readers(e)
-	a.assistants(e)
-	if cfg.Pprof {
-		profiles.Register(e)
-	}
-	return e
-}
-
-// readers adds the part of the API that only reads.
-func (a *admin) readers(e *echo.Echo) {
-	e.GET("/api/v1/status", a.status)
 	e.GET("/api/v1/decisions", a.decisions)
 	e.GET("/api/v1/report", a.report)
 	e.GET("/api/v1/unknown", a.unknown)
@@ -202,9 +196,23 @@ func (a *admin) readers(e *echo.Echo) {
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)
+	e.POST("/api/v1/queue/:id/requeue", a.requeue)
+	e.POST("/api/v1/queue/:id/drop", a.drop)
+	e.POST("/api/v1/catch-up", a.startCatchUp)
 	e.GET("/api/v1/catch-up", a.lastCatchUp)
+	e.POST("/api/v1/tries", a.tries)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
+	if cfg.Page != nil {
+		cfg.Page.Register(e)
+	}
+	if cfg.Assistants != nil {
+		cfg.Assistants.Register(e)
+	}
+	if cfg.Pprof {
+		profiles.Register(e)
+	}
+	return e
 }
 
 // needs returns the role that a request needs. A route that is new is not open.
@@ -216,7 +224,7 @@ func (a *admin) needs(c echo.Context) auth.Role {
 		if a.PublicMetrics {
 			return auth.RoleNone
 		}
-	case pathMCP: // its tools only read, although each request is a POST
+	case PathMCP:
 		return auth.RoleRead
 	}
 	if strings.HasPrefix(c.Path(), profiles.Path) {

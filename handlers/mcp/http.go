@@ -1,15 +1,15 @@
 package mcp
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 
+	"github.com/labstack/echo/v4"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/pipesteward/pipesteward/handlers"
+	"github.com/pipesteward/pipesteward/handlers/admin"
 )
 
 // maxRequest bounds a request, in bytes: the body of a hook is in one.
@@ -22,50 +22,26 @@ type HTTP struct {
 	Sources Sources
 }
 
-// Serve answers one request of a client who may read. read serves the API, and asks nobody
-// who they are.
-func (h HTTP) Serve(w http.ResponseWriter, r *http.Request, read http.Handler) {
-	h.Sources.API = inProcess{read, r}
-	server := NewServer(h.Sources)
-	sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
-		Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxRequest, PropagateRequestCancellation: true,
-		DisableLocalhostProtection: true, // the admin address checks Host, and knows its external URL
-	}).ServeHTTP(w, r)
+// Register adds the address of the tools beside those of the admin API, which is e. They
+// read it as the sender of the request, so the API alone decides who may do what, and
+// commands in its answers name the address that the sender uses.
+func (h HTTP) Register(e *echo.Echo) {
+	e.POST(admin.PathMCP, func(c echo.Context) error {
+		from := h.Sources
+		from.API = inProcess{handlers.InProcess{API: e, Sender: c.Request()}}
+		server := NewServer(from)
+		sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
+			Stateless: true, JSONResponse: true, MaxRequestBodyBytes: maxRequest, PropagateRequestCancellation: true,
+			DisableLocalhostProtection: true, // the admin address checks Host, and knows its external URL
+		}).ServeHTTP(c.Response(), c.Request())
+		return nil
+	})
 }
 
-// inProcess reads the API of this process as the sender of a request sees it: commands in
-// answers name the address that the sender uses.
-type inProcess struct {
-	read   http.Handler
-	sender *http.Request
-}
+// inProcess reads the API of this process.
+type inProcess struct{ handlers.InProcess }
 
 // Get implements API.
 func (p inProcess) Get(ctx context.Context, path string, query url.Values, into any) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, path+"?"+query.Encode(), http.NoBody)
-	if err != nil {
-		return err
-	}
-	r.Host, r.TLS, r.RemoteAddr = p.sender.Host, p.sender.TLS, p.sender.RemoteAddr
-	answer := response{header: http.Header{}, code: http.StatusOK}
-	p.read.ServeHTTP(&answer, r)
-	if answer.code == http.StatusOK {
-		return json.Unmarshal(answer.body.Bytes(), into)
-	}
-	var refused struct{ Error string }
-	if json.Unmarshal(answer.body.Bytes(), &refused) != nil || refused.Error == "" {
-		return fmt.Errorf("the API answers %d", answer.code)
-	}
-	return errors.New(refused.Error)
+	return p.Call(ctx, http.MethodGet, path+"?"+query.Encode(), nil, into)
 }
-
-// response keeps what a handler answers.
-type response struct {
-	header http.Header
-	code   int
-	body   bytes.Buffer
-}
-
-func (r *response) Header() http.Header         { return r.header }
-func (r *response) WriteHeader(code int)        { r.code = code }
-func (r *response) Write(b []byte) (int, error) { return r.body.Write(b) }
