@@ -249,11 +249,11 @@ func TestMCPCancelledCall(t *testing.T) {
 	}
 }
 
-// TestMCPClientConfiguration: the configurations for assistants in README.md start the command
+// TestMCPClientConfiguration: the configurations for assistants in cmd/README.md start the command
 // with flags and variables that it has, and name the address that a server has.
 func TestMCPClientConfiguration(t *testing.T) {
 	t.Parallel()
-	blocks := strings.Split(section(t, "README.md", "### Assistants"), "```")
+	blocks := strings.Split(section(t, "cmd/README.md", "## Assistants"), "```")
 	found := 0
 	for _, block := range blocks {
 		text, is := strings.CutPrefix(block, "json\n")
@@ -313,7 +313,7 @@ func TestMCPClientConfiguration(t *testing.T) {
 		}
 	}
 	if found < 2 {
-		t.Errorf("README.md has %s configurations, want one for each transport", strconv.Itoa(found))
+		t.Errorf("cmd/README.md has %s configurations, want one for each transport", strconv.Itoa(found))
 	}
 }
 

@@ -1,4 +1,4 @@
-// Package pictures has the pictures of README.md: messages that the program posts to a
+// Package pictures has the pictures of the documents: messages that the program posts to a
 // simulated Slack. `make pictures` draws them anew.
 package pictures_test
 
@@ -57,7 +57,7 @@ func TestPages(t *testing.T) {
 			if diff := cmp.Diff(string(before), drawn); diff != "" {
 				t.Errorf("what the program posts is not what %s.png shows: run `make pictures` (-shown +posted):\n%s", page.name, diff)
 			}
-			const most = 100_000 // bytes, so that README.md opens soon
+			const most = 100_000 // bytes, so that documents open soon
 			if picture, err := os.Stat(page.name + ".png"); err != nil || picture.Size() > most {
 				t.Errorf("%s.png is missing or has more than %d bytes: %v", page.name, most, err)
 			}
