@@ -101,6 +101,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		doctorCommand(stdout, stderr),
 		schemaCommand(stdout),
 		manCommand(stdout),
+		mcpCommand(out), // JSON, in which characters that steer a terminal are escaped
 		demoCommand(stdout),
 	}
 	root := &cli.Command{
