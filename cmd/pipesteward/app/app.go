@@ -232,7 +232,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	}
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
-		Reports: reports{journal}, Unknown: unknowns{unclassified, a.rules.Rules}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Reports: reports{journal}, Unknown: unknowns{unclassified, a.rules.Rules}, Limits: limitsOf{runner}, Activity: activityOf{evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log),

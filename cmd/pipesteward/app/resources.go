@@ -3,15 +3,20 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
@@ -20,6 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
 	"github.com/pipesteward/pipesteward/actions/report"
+	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
 	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/actions/story"
@@ -206,6 +212,56 @@ func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
 	return r.Reader.Report(ctx, report.Query(q))
 }
 
+// Page implements admin.Reporter.
+func (r reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
+	sums, err := r.Reader.Report(ctx, report.Query(q))
+	if err != nil {
+		return nil, err
+	}
+	return reportpage.Of(sums)
+}
+
+// limitsOf reads circuit breakers and budgets for the admin API.
+type limitsOf struct{ *actions.Runner }
+
+var _ admin.LimitsReader = limitsOf{}
+
+// Limits implements admin.LimitsReader.
+func (l limitsOf) Limits(ctx context.Context, of []event.Decision) (admin.Limits, error) {
+	limits, storm := l.Rules().Limits(), l.Rules().Storm()
+	all := admin.Limits{
+		Storm: admin.Storm{Failures: storm.Failures, Pipelines: storm.Pipelines, Within: storm.Within, Pause: storm.Pause}, PerJob: limits.PerJob, PerPipeline: limits.PerPipeline,
+		Breakers: []admin.Breaker{}, Budgets: []admin.Budget{},
+	}
+	states, err := l.Breakers.Recent(ctx)
+	if err != nil {
+		return all, err
+	}
+	for _, s := range states {
+		all.Breakers = append(all.Breakers, admin.Breaker{Class: s.Class, Open: s.Open(l.Now()), Started: s.Opened, Until: s.Until})
+	}
+	levels, err := l.Budgets.Levels(ctx, of)
+	for _, level := range levels {
+		all.Budgets = append(all.Budgets, admin.Budget(level))
+	}
+	return all, err
+}
+
+// activityOf sums what the rules made of recent events, for the admin API.
+type activityOf struct{ evaluated.Log }
+
+var _ admin.ActivityReader = activityOf{}
+
+// Activity implements admin.ActivityReader.
+func (a activityOf) Activity(ctx context.Context) (admin.Activity, error) {
+	sums, err := evaluated.Sum(ctx, a.Log)
+	all := admin.Activity{Since: sums.Since, Events: sums.Events, Rules: []admin.RuleActivity{}}
+	for _, name := range slices.Sorted(maps.Keys(sums.Rules)) {
+		all.Rules = append(all.Rules, admin.RuleActivity(*sums.Rules[name]))
+	}
+	return all, err
+}
+
 // unknowns lists the failed jobs that no class covers, for the admin API.
 type unknowns struct {
 	*unknown.Log
@@ -223,6 +279,22 @@ func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id stri
 	page.NotRead, err = u.CountNotRead(ctx, q)
 	page.EveryFailure = u.rules().ReadsEveryFailure()
 	return page, err
+}
+
+// Propose implements admin.UnknownLister.
+func (u unknowns) Propose(ctx context.Context, id string) (*admin.Proposal, error) {
+	clusters, err := u.Clusters(ctx, unknown.Query{ID: id})
+	if err != nil || len(clusters) == 0 {
+		return nil, err
+	}
+	p, err := unknown.Propose(clusters[0], unknown.NoLogs{})
+	if generic := new(unknown.GenericError); errors.As(err, &generic) {
+		return nil, &event.StateError{Reason: generic.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Proposal{Class: p.Class, Rules: p.Rules, Test: p.Test, Shipped: p.Shipped}, nil
 }
 
 // slackReports sums the journal for the command in Slack.
