@@ -104,7 +104,7 @@ pictures: chromium ## draw the pictures of README.md: what the program posts to 
 	  chromium --headless --no-sandbox --log-level=3 --hide-scrollbars --force-device-scale-factor=2 --window-size=760,2000 --screenshot=$${page%.html}.png "file://$$PWD/$$page" && \
 	  mogrify -trim +repage -strip +dither -colors 64 $${page%.html}.png || exit 1; done
 	go test ./cmd/pipesteward -run TestPageInBrowser
-	cp bin/page/picture-1280-light.png deploy/pictures/page.png && mogrify -crop 1280x470+0+0 +repage -strip +dither -colors 64 deploy/pictures/page.png
+	cp bin/page/picture-1280-light.png deploy/pictures/page.png && mogrify -crop 1280x420+0+0 +repage -strip +dither -colors 64 deploy/pictures/page.png
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,6 +263,15 @@ func TestViews(t *testing.T) {
 			}
 		}
 	}
+	failed := fmt.Sprintf("/decision?id=decision-%d", slices.Index(event.Results, event.ResultFailed))
+	for user, may := range map[string]bool{"rita": false, "ann": true} {
+		if w := r.send(http.MethodGet, failed, user, nil); strings.Contains(w.Body.String(), "Make it again") != may {
+			t.Errorf("a failed decision, for %s: %d\n%s", user, w.Code, w.Body)
+		}
+	}
+	if w := r.send(http.MethodPost, "/decision", "ann", url.Values{"do": {"requeue"}, "id": {"nothing"}}); w.Code != http.StatusNotFound {
+		t.Errorf("making no decision again: %d", w.Code)
+	}
 	if w := r.send(http.MethodGet, "/proposal?id=none", "rita", nil); w.Code != http.StatusNotFound {
 		t.Errorf("a proposal for no group: %d", w.Code)
 	}
@@ -390,6 +400,7 @@ func BenchmarkDecisions(b *testing.B) {
 		r.decide(100_000)
 		for _, c := range []struct{ name, address string }{
 			{"newest", "/decisions"}, {"one in seven", "/decisions?outcome=done"}, {"one in 500", "/decisions?project=group/project-7"}, {"the oldest of all", "/decisions?text=needle"},
+			{"limits", "/limits"}, {"rules, with sums of all", "/rules"}, {"report of all", "/report"},
 		} {
 			b.Run(name+"/"+c.name, func(b *testing.B) {
 				for b.Loop() {

@@ -3,6 +3,7 @@ package page
 import (
 	"cmp"
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 
@@ -22,11 +23,11 @@ type rulesInForce struct {
 type ruleRow struct {
 	rules.Summary
 	Activity  admin.RuleActivity
-	Decisions int // of the last 7 days
+	Decisions int // of the last day
 	Retries   retriesOfRule
 }
 
-// retriesOfRule is what became of the retries of a rule, in the last 7 days.
+// retriesOfRule is what became of the retries of a rule, in the last day.
 type retriesOfRule struct {
 	Started  int      `json:"started"`
 	PassRate *float64 `json:"pass_rate"`
@@ -62,7 +63,7 @@ func readRules(r *request) (any, error) {
 			Retries  retriesOfRule  `json:"retries"`
 		} `json:"rules"`
 	}
-	if err := r.get("/api/v1/report", nil, &report); err != nil {
+	if err := r.get("/api/v1/report", url.Values{"since": {"1d"}}, &report); err != nil { // the sums of more may take seconds
 		return nil, err
 	}
 	all.Since, all.Events = activity.Since, activity.Events
