@@ -399,8 +399,13 @@ func BenchmarkDecisions(b *testing.B) {
 		r := newRig(b, open(b))
 		r.decide(100_000)
 		for _, c := range []struct{ name, address string }{
-			{"newest", "/decisions"}, {"one in seven", "/decisions?outcome=done"}, {"one in 500", "/decisions?project=group/project-7"}, {"the oldest of all", "/decisions?text=needle"},
-			{"limits", "/limits"}, {"rules, with sums of all", "/rules"}, {"report of all", "/report"},
+			{"newest", "/decisions"},
+			{"one in seven", "/decisions?outcome=done"},
+			{"one in 500", "/decisions?project=group/project-7"},
+			{"the oldest of all", "/decisions?text=needle"},
+			{"limits", "/limits"},
+			{"rules, with sums of all", "/rules"},
+			{"report of all", "/report"},
 		} {
 			b.Run(name+"/"+c.name, func(b *testing.B) {
 				for b.Loop() {

@@ -3,20 +3,15 @@ package app
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
-	"github.com/pipesteward/pipesteward/actions/evaluated"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
@@ -24,14 +19,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
-	"github.com/pipesteward/pipesteward/actions/report"
-	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
-	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
-	"github.com/pipesteward/pipesteward/actions/story"
-	"github.com/pipesteward/pipesteward/actions/unknown"
-	"github.com/pipesteward/pipesteward/actions/words"
-	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -200,134 +188,4 @@ func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() 
 		Rules:  inForce, Every: o.CatchUpEvery, MaxAge: o.CatchUpMaxAge, DryRun: o.DryRun && metrics == nil,
 		Now: time.Now, Log: log, Metrics: metrics,
 	}
-}
-
-// reports sums the journal for the admin API.
-type reports struct{ report.Reader }
-
-var _ admin.Reporter = reports{}
-
-// Report implements admin.Reporter.
-func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
-	return r.Reader.Report(ctx, report.Query(q))
-}
-
-// Page implements admin.Reporter.
-func (r reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
-	sums, err := r.Reader.Report(ctx, report.Query(q))
-	if err != nil {
-		return nil, err
-	}
-	return reportpage.Of(sums)
-}
-
-// limitsOf reads circuit breakers and budgets for the admin API.
-type limitsOf struct{ *actions.Runner }
-
-var _ admin.LimitsReader = limitsOf{}
-
-// Limits implements admin.LimitsReader.
-func (l limitsOf) Limits(ctx context.Context, of []event.Decision) (admin.Limits, error) {
-	limits, storm := l.Rules().Limits(), l.Rules().Storm()
-	all := admin.Limits{
-		Storm: admin.Storm{Failures: storm.Failures, Pipelines: storm.Pipelines, Within: storm.Within, Pause: storm.Pause}, PerJob: limits.PerJob, PerPipeline: limits.PerPipeline,
-		Breakers: []admin.Breaker{}, Budgets: []admin.Budget{},
-	}
-	states, err := l.Breakers.Recent(ctx)
-	if err != nil {
-		return all, err
-	}
-	for _, s := range states {
-		all.Breakers = append(all.Breakers, admin.Breaker{Class: s.Class, Open: s.Open(l.Now()), Started: s.Opened, Until: s.Until})
-	}
-	levels, err := l.Budgets.Levels(ctx, of)
-	for _, level := range levels {
-		all.Budgets = append(all.Budgets, admin.Budget(level))
-	}
-	return all, err
-}
-
-// activityOf sums what the rules made of recent events, for the admin API.
-type activityOf struct{ evaluated.Log }
-
-var _ admin.ActivityReader = activityOf{}
-
-// Activity implements admin.ActivityReader.
-func (a activityOf) Activity(ctx context.Context) (admin.Activity, error) {
-	sums, err := evaluated.Sum(ctx, a.Log)
-	all := admin.Activity{Since: sums.Since, Events: sums.Events, Rules: []admin.RuleActivity{}}
-	for _, name := range slices.Sorted(maps.Keys(sums.Rules)) {
-		all.Rules = append(all.Rules, admin.RuleActivity(*sums.Rules[name]))
-	}
-	return all, err
-}
-
-// unknowns lists the failed jobs that no class covers, for the admin API.
-type unknowns struct {
-	*unknown.Log
-	rules func() *rules.Rules
-}
-
-var _ admin.UnknownLister = unknowns{}
-
-// Unknown implements admin.UnknownLister.
-func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id string) (page admin.UnknownPage, err error) {
-	q := unknown.Query{Since: since, Project: project, ID: id}
-	if page.Clusters, err = u.Clusters(ctx, q); err != nil {
-		return page, err
-	}
-	page.NotRead, err = u.CountNotRead(ctx, q)
-	page.EveryFailure = u.rules().ReadsEveryFailure()
-	return page, err
-}
-
-// Propose implements admin.UnknownLister.
-func (u unknowns) Propose(ctx context.Context, id string) (*admin.Proposal, error) {
-	clusters, err := u.Clusters(ctx, unknown.Query{ID: id})
-	if err != nil || len(clusters) == 0 {
-		return nil, err
-	}
-	p, err := unknown.Propose(clusters[0], unknown.NoLogs{})
-	if generic := new(unknown.GenericError); errors.As(err, &generic) {
-		return nil, &event.StateError{Reason: generic.Error()}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &admin.Proposal{Class: p.Class, Rules: p.Rules, Test: p.Test, Shipped: p.Shipped}, nil
-}
-
-// slackReports sums the journal for the command in Slack.
-type slackReports struct{ report.Reader }
-
-var _ requests.Reporter = slackReports{}
-
-// Report implements requests.Reporter.
-func (r slackReports) Report(ctx context.Context, since time.Duration, in words.Style) (string, error) {
-	sums, err := r.Reader.Report(ctx, report.Query{Since: r.Now().Add(-since)})
-	if err != nil {
-		return "", err
-	}
-	return report.Text(sums, in)
-}
-
-// stories tells stories to the admin API and in Slack.
-type stories struct{ story.Builder }
-
-var (
-	_ admin.Storyteller    = stories{}
-	_ requests.Storyteller = stories{}
-)
-
-// Story implements admin.Storyteller.
-func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
-	s.Admin = admin
-	return s.Build(ctx, url, event.English)
-}
-
-// Build implements requests.Storyteller.
-func (s stories) Build(ctx context.Context, url, language string) (story.Story, error) {
-	b := s.Builder
-	b.Receives = b.Receives || len(b.Rules().Receivers()) > 0
-	return b.Build(ctx, url, language)
 }
