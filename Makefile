@@ -77,7 +77,7 @@ release-check: ## make what a tag releases, in dist/, but images, signatures and
 	$(GORELEASER) release --snapshot --clean --skip=docker,sign,sbom,publish
 
 .PHONY: bench
-bench: redis ## run the benchmarks that README.md quotes, some 15 minutes
+bench: redis ## run the benchmarks that deploy/BENCHMARKS.md quotes, some 15 minutes
 	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/... ./actions/report ./actions/backtest
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 
@@ -92,13 +92,13 @@ fuzz: ## look for inputs that break rule files, rule tests, expressions, texts o
 	go test -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./handlers/webhook
 
 .PHONY: generate
-generate: ## make the tables of README.md and the JSON Schemas from the code
+generate: ## make the tables of the documents, their tables of contents, the diagram and the JSON Schemas from the code
 	go test ./rules/rulefile ./rules/expression ./rules/failureclass ./rules/lint ./rules/templates -run '^TestGenerated' -args -update
 	go test ./store/keys -run '^TestTable' -update
-	go test ./cmd/pipesteward -run '^TestPackagesAreDrawn$$' -update
+	go test ./cmd/pipesteward -run '^(TestGenerated|TestPackagesAreDrawn$$)' -update
 
 .PHONY: pictures
-pictures: chromium ## draw the pictures of README.md: what the program posts to Slack, and the page
+pictures: chromium ## draw the pictures of the documents: what the program posts to Slack, and the page
 	go test ./deploy/pictures -args -update
 	cd deploy/pictures && for page in *.html; do \
 	  chromium --headless --no-sandbox --log-level=3 --hide-scrollbars --force-device-scale-factor=2 --window-size=760,2000 --screenshot=$${page%.html}.png "file://$$PWD/$$page" && \
@@ -107,11 +107,11 @@ pictures: chromium ## draw the pictures of README.md: what the program posts to 
 	cp bin/page/picture-1280-light.png deploy/pictures/page.png && mogrify -crop 1280x420+0+0 +repage -strip +dither -colors 64 deploy/pictures/page.png
 
 .PHONY: lint
-lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and the generated tables and diagrams
+lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and what is generated in the documents
 	go mod tidy -diff
 	go test ./rules/rulefile ./rules/expression ./rules/failureclass ./rules/lint ./rules/templates -run '^TestGenerated'
 	go test ./store/keys
-	go test ./cmd/pipesteward -run '^TestPackagesAre'
+	go test ./cmd/pipesteward -run '^(TestGenerated|TestPackagesAre)'
 	$(GOLANGCI_LINT) run ./...
 
 # The race detector needs a C compiler.

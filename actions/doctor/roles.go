@@ -39,7 +39,7 @@ var requirements = map[string]requirement{
 	event.VerbNotify:         {gitlab.Reporter, false}, // reads jobs and their logs
 }
 
-// RoleRows returns the rows of the table of roles in README.md: an action, the role, and
+// RoleRows returns the rows of the table of roles in deploy/README.md: an action, the role, and
 // whether the user must also be allowed to push or to merge where the ref is protected.
 func RoleRows() []string {
 	row := func(what string, r requirement) string {

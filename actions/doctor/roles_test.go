@@ -89,15 +89,15 @@ func TestEnsureHooksNeedsMaintainer(t *testing.T) {
 	}
 }
 
-// README.md has the table of roles that the check uses.
+// deploy/README.md has the table of roles that the check uses.
 func TestRolesAreDocumented(t *testing.T) {
 	t.Parallel()
-	readme, err := os.ReadFile("../../README.md")
+	readme, err := os.ReadFile("../../deploy/README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if table := strings.Join(doctor.RoleRows(), "\n") + "\n"; !strings.Contains(string(readme), "\n| --- | --- | --- |\n"+table+"\n") {
-		t.Errorf("README.md lacks the table\n%s", table)
+		t.Errorf("deploy/README.md lacks the table\n%s", table)
 	}
 }
 

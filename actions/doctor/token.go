@@ -80,7 +80,7 @@ func checkTokenScopes(ctx context.Context, x *exam) []Finding {
 func checkPermissions(x *exam, token gitlab.AccessToken) []Finding {
 	found := testReports(x)
 	if len(token.Grants) == 0 {
-		return append(found, one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in README.md`)...)
+		return append(found, one(Unknown, "fine-grained, and GitLab does not show its permissions", `give it "Personal Access Token: Read" too, or see the table of permissions in deploy/README.md`)...)
 	}
 	lacking := map[Severity][]string{}
 	for _, p := range permissions.Missing(token, x.uses) {

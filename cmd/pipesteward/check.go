@@ -120,7 +120,7 @@ func unexplained(id string) error {
 	for i, c := range lint.Checks {
 		checks[i] = c.ID
 	}
-	return fmt.Errorf("there is no check and no failure class of a pack %q%s: the checks are %s, and the classes are %s; README.md lists both with what they are about, "+
+	return fmt.Errorf("there is no check and no failure class of a pack %q%s: the checks are %s, and the classes are %s; rules/README.md lists both with what they are about, "+
 		"and a class that a rule file defines is explained by its `doc` there", id, spelling.Suggestion(id, slices.Concat(checks, classes)), schema.Enumerate(checks), schema.Enumerate(classes))
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -17,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // section returns the part of a document from a heading up to the next one of its level or
@@ -38,6 +41,38 @@ func section(t *testing.T, document, heading string) string {
 	return rest
 }
 
+// document is one of the repository's documents.
+type document struct{ name, text string } // the name is the path from the repository's top
+
+// documents returns all Markdown files of the repository.
+func documents(t *testing.T) (all []document) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "testdata" || entry.Name() == "bin"):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(name) != ".md":
+			return nil
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel("../..", name)
+		all = append(all, document{filepath.ToSlash(relative), string(data)})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 10 {
+		t.Fatalf("only %d documents are found", len(all))
+	}
+	return all
+}
+
 // withoutCode returns a document with blanks in place of its blocks of code, in which a #
 // is no heading.
 func withoutCode(text string) string {
@@ -47,7 +82,7 @@ func withoutCode(text string) string {
 // quoted matches what a document has in backticks.
 var quoted = regexp.MustCompile("`([^`]+)`")
 
-// TestMetricsAreDocumented: the table of metrics in README.md has all that the program
+// TestMetricsAreDocumented: the table of metrics in handlers/README.md has all that the program
 // registers, and no others.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
@@ -75,7 +110,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]bool{}
-	_, table, _ := strings.Cut(section(t, "README.md", "## HTTP"), "| metric | type | is |\n")
+	_, table, _ := strings.Cut(section(t, "handlers/README.md", "## Metrics"), "| metric | type | is |\n")
 	for row := range strings.Lines(table) {
 		cell, _, _ := strings.Cut(strings.TrimPrefix(row, "|"), "|")
 		for _, match := range quoted.FindAllStringSubmatch(cell, -1) {
@@ -85,12 +120,12 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 	for _, metric := range slices.Sorted(maps.Keys(registered)) {
 		if !documented[metric] {
-			t.Errorf("README.md lacks the metric %s: add it to the table in the section HTTP", metric)
+			t.Errorf("handlers/README.md lacks the metric %s: add it to the table in the section Metrics", metric)
 		}
 	}
 	for _, metric := range slices.Sorted(maps.Keys(documented)) {
 		if !registered[metric] {
-			t.Errorf("README.md has the metric %s, which the program does not register", metric)
+			t.Errorf("handlers/README.md has the metric %s, which the program does not register", metric)
 		}
 	}
 	if len(registered) < 10 {
@@ -157,62 +192,68 @@ func TestPackagesAreMapped(t *testing.T) {
 	}
 }
 
-// TestCommandsAreDocumented: README.md names each command, and each command line in it can
-// be used: the command and its flags are there.
+// TestCommandsAreDocumented: cmd/README.md names each command, and each command line in any
+// document can be used: the command and its flags are there.
 func TestCommandsAreDocumented(t *testing.T) {
 	t.Parallel()
-	data, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme := string(data)
-	all := map[string]*cli.Command{}
-	for _, c := range commandTree(&output{w: io.Discard}, io.Discard).Commands {
-		all[c.Name] = c
-		if !strings.Contains(readme, "pipesteward "+c.Name) {
-			t.Errorf("README.md does not name the command %s", c.Name)
+	root := commandTree(&output{w: io.Discard}, io.Discard)
+	operate, _, _ := strings.Cut(section(t, "cmd/README.md", "## Which command"), "\n### ")
+	for _, c := range root.Commands {
+		if admin := slices.ContainsFunc(slices.Concat(c.Flags, flagsOfAll(c.Commands)), func(f cli.Flag) bool { return slices.Contains(f.Names(), "admin-url") }); admin &&
+			!strings.Contains(operate, "`"+c.Name) && !strings.Contains(operate, "pipesteward "+c.Name) {
+			t.Errorf("the section Which command of cmd/README.md lacks the command %s", c.Name)
 		}
 	}
 	used := 0
-	line := regexp.MustCompile("(?m)(?:`|^ *\\$ |^ *\\./|script: |run ./cmd/)pipesteward +([a-z][^`#\n]*)")
-	for _, match := range line.FindAllStringSubmatch(readme, -1) {
-		words := strings.Fields(strings.TrimRight(strings.SplitN(match[1], " > ", 2)[0], ":"))
-		c := all[strings.Trim(words[0], ".,`")]
-		if c == nil {
-			t.Errorf("README.md has the command line %q, and there is no command %q", match[0], words[0])
-			continue
-		}
-		used++
-		known := c.Flags
-		for _, word := range words[1:] {
-			if i := slices.IndexFunc(c.Commands, func(sub *cli.Command) bool { return sub.Name == word }); i >= 0 {
-				c = c.Commands[i]
-				known = append(known, c.Flags...)
-			}
-			flag, is := strings.CutPrefix(word, "-")
-			if flag = strings.TrimPrefix(flag, "-"); !is || flag == "" {
-				continue
-			}
-			flag, _, _ = strings.Cut(flag, "=")
-			if !slices.ContainsFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), flag) }) {
-				t.Errorf("README.md has the command line %q, and there is no flag --%s", match[0], flag)
+	line := regexp.MustCompile("(?m)(?:`|script: |^ *)(?:.*[ /])?pipesteward +([a-z][^`#\n]*)")
+	for _, d := range documents(t) {
+		var lines []string
+		for _, block := range blocks(d.text) {
+			for _, match := range line.FindAllStringSubmatch(strings.ReplaceAll(block.text, "-n pipesteward ", ""), -1) {
+				if !strings.Contains(match[0], "[options]") { // how a command is written, in general
+					lines = append(lines, match[1])
+				}
 			}
 		}
-		if len(c.Commands) > 0 {
-			t.Errorf("README.md has the command line %q, which lacks one of its commands", match[0])
+		for _, match := range regexp.MustCompile("`pipesteward ([a-z][^`]*)`").FindAllStringSubmatch(withoutCode(d.text), -1) {
+			lines = append(lines, match[1])
 		}
-	}
-	if used < 40 {
-		t.Errorf("only %d command lines are found in README.md", used)
-	}
-	for _, c := range all { // those that operate a server are in one table
-		if admin := slices.ContainsFunc(slices.Concat(c.Flags, flagsOfAll(c.Commands)), func(f cli.Flag) bool { return slices.Contains(f.Names(), "admin-url") }); admin {
-			table, _, _ := strings.Cut(section(t, "README.md", "## Operate"), "\n### ")
-			if !strings.Contains(table, "`"+c.Name) && !strings.Contains(table, "pipesteward "+c.Name) {
-				t.Errorf("the section Operate of README.md lacks the command %s", c.Name)
+		for _, line := range lines {
+			used++
+			if wrong := unusable(root, line); wrong != "" {
+				t.Errorf("%s has the command line %q: there is no %s", d.name, "pipesteward "+line, wrong)
 			}
 		}
 	}
+	if used < 100 {
+		t.Errorf("only %d command lines are found in the documents", used)
+	}
+}
+
+// unusable returns what a command line names and the program does not have; "": all is
+// there.
+func unusable(root *cli.Command, line string) string {
+	line = regexp.MustCompile(` (>|\||&&|2>) .*|[;'].*`).ReplaceAllString(line, "")
+	c := root
+	var known []cli.Flag
+	for _, word := range strings.Fields(line) {
+		word = strings.TrimRight(word, ".,:")
+		flag, is := strings.CutPrefix(word, "-")
+		flag, _, _ = strings.Cut(strings.TrimPrefix(flag, "-"), "=")
+		i := slices.IndexFunc(c.Commands, func(below *cli.Command) bool { return below.Name == word })
+		switch {
+		case i >= 0:
+			c = c.Commands[i]
+			known = append(known, c.Flags...)
+		case word == "completion" || word == "help":
+			return ""
+		case len(c.Commands) > 0 && !is:
+			return "command " + word
+		case is && flag != "" && flag != "help" && flag != "version" && !slices.ContainsFunc(known, func(f cli.Flag) bool { return slices.Contains(f.Names(), flag) }):
+			return "flag --" + flag
+		}
+	}
+	return ""
 }
 
 func flagsOfAll(commands []*cli.Command) (flags []cli.Flag) {
@@ -222,29 +263,157 @@ func flagsOfAll(commands []*cli.Command) (flags []cli.Flag) {
 	return flags
 }
 
-// TestLinksOfDocuments: each link within a document has a heading, and each link to a file of
-// the repository, or picture, has that file.
+// block is a block of code in a document.
+type block struct{ language, text string }
+
+// blocks returns the blocks of code of a document, without their indent.
+func blocks(text string) (all []block) {
+	for _, match := range regexp.MustCompile("(?ms)^( *)```(\\w*)[^\n]*\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
+		all = append(all, block{match[2], regexp.MustCompile("(?m)^"+match[1]).ReplaceAllString(match[3], "")})
+	}
+	return all
+}
+
+// TestBlocksOfDocuments: each rule file in a document can be used, and all other YAML and
+// JSON in it can be parsed.
+func TestBlocksOfDocuments(t *testing.T) {
+	t.Parallel()
+	ruleFiles := 0
+	for _, d := range documents(t) {
+		for _, b := range blocks(d.text) {
+			var wrong error
+			switch {
+			case b.language == "json":
+				wrong = json.Unmarshal([]byte(b.text), new(any))
+			case b.language != "yaml":
+			case strings.HasPrefix(b.text, "version: 1") && !strings.Contains(b.text, "\ntests:"):
+				ruleFiles++
+				file := filepath.Join(t.TempDir(), "rules.yaml")
+				if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				var out strings.Builder
+				if code := run(t.Context(), []string{"pipesteward", "check", file}, &out, &out); code != 0 {
+					wrong = errors.New(out.String())
+				}
+			default:
+				wrong = yaml.Unmarshal([]byte(b.text), new(any))
+			}
+			if wrong != nil {
+				t.Errorf("%s has a block that can't be used: %v\n%s", d.name, wrong, b.text)
+			}
+		}
+	}
+	if ruleFiles < 10 {
+		t.Errorf("only %d rule files are found in the documents", ruleFiles)
+	}
+}
+
+// TestNamesInDocuments: routes of the API, targets of make and files that documents name are
+// there.
+func TestNamesInDocuments(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	targets := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(string(makefile), -1) {
+		targets[match[1]] = true
+	}
+	routes := map[string]bool{"/webhooks/gitlab": true}
+	paths := openAPIPaths(t)
+	for i := 0; i < len(paths.Content); i += 2 {
+		routes[paths.Content[i].Value] = true
+	}
+	route := regexp.MustCompile(`(?:/api/v1/|127\.0\.0\.1:90\d\d/)[a-zA-Z0-9./{}-]*[a-z}]`)
+	for _, d := range documents(t) {
+		for _, match := range route.FindAllString(d.text, -1) {
+			if _, path, found := strings.Cut(match, ":90"); found {
+				match = path[2:]
+			}
+			if !routes[match] && !strings.HasPrefix(match, "/debug/pprof/") && !strings.HasPrefix(match, "/api/v1/queue/") {
+				t.Errorf("%s has the route %s, which the admin address does not have", d.name, match)
+			}
+		}
+		for _, match := range regexp.MustCompile("(?m)(?:^ *(?:\\$ )?|`)make ([a-z-]+)(?:$|[ `])").FindAllStringSubmatch(d.text, -1) {
+			if !targets[match[1]] {
+				t.Errorf("%s has `make %s`, and Makefile does not", d.name, match[1])
+			}
+		}
+		for _, match := range regexp.MustCompile("`((?:actions|cmd|deploy|handlers|rules|store)/[\\w./-]*\\w)`").FindAllStringSubmatch(withoutCode(d.text), -1) {
+			_, fromTop := os.Stat("../../" + match[1])
+			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(d.name), match[1])); err != nil && fromTop != nil {
+				t.Errorf("%s names the file %s, which there is not", d.name, match[1])
+			}
+		}
+	}
+}
+
+// anchorOf returns the anchor that GitHub and GitLab give a heading.
+func anchorOf(heading string) string {
+	return strings.ReplaceAll(regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), ""), " ", "-")
+}
+
+// ourFiles are the addresses at which files of the repository can be read.
+var ourFiles = regexp.MustCompile(`^https://(?:github\.com/pipesteward/pipesteward/blob|raw\.githubusercontent\.com/pipesteward/pipesteward)/main/`)
+
+// TestLinksOfDocuments: each link to a file of the repository has that file, and each to a
+// heading that heading.
 func TestLinksOfDocuments(t *testing.T) {
 	t.Parallel()
-	for _, document := range []string{"README.md", "CONTRIBUTING.md", "deploy/README.md"} {
-		data, err := os.ReadFile("../../" + document)
-		if err != nil {
-			t.Fatal(err)
+	all := documents(t)
+	anchors := map[string]map[string]bool{}
+	for _, d := range all {
+		anchors[d.name] = map[string]bool{}
+		for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutCode(d.text), -1) {
+			anchors[d.name][anchorOf(heading[1])] = true
 		}
-		anchors := map[string]bool{}
-		for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(withoutCode(string(data)), -1) {
-			anchor := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-			anchors[strings.ReplaceAll(anchor, " ", "-")] = true
-		}
-		for _, link := range regexp.MustCompile(`\]\(#([^)]+)\)`).FindAllStringSubmatch(string(data), -1) {
-			if !anchors[link[1]] {
-				t.Errorf("%s links to #%s, which no heading has", document, link[1])
+	}
+	llms, err := os.ReadFile("../../llms.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range append(all, document{"llms.txt", string(llms)}) {
+		for _, link := range regexp.MustCompile(`(?:\]\(|<img src=")([^)"\s]+)[)"]`).FindAllStringSubmatch(withoutCode(d.text), -1) {
+			target := ourFiles.ReplaceAllString(link[1], "")
+			if regexp.MustCompile(`^[a-z]+:`).MatchString(target) {
+				continue // a page of others
+			}
+			file, anchor, _ := strings.Cut(target, "#")
+			switch {
+			case target != link[1]:
+			case file == "":
+				file = d.name
+			default:
+				file = path.Join(path.Dir(d.name), file)
+			}
+			if _, err := os.Stat("../../" + file); err != nil {
+				t.Errorf("%s links to %s: %v", d.name, link[1], err)
+			}
+			if anchor != "" && path.Ext(file) == ".md" && !anchors[file][anchor] {
+				t.Errorf("%s links to %s: %s has no such heading", d.name, link[1], file)
 			}
 		}
-		for _, link := range regexp.MustCompile(`(?:\]\(|<img src=")([\w./-]+)[)#"]`).FindAllStringSubmatch(string(data), -1) {
-			if _, err := os.Stat(filepath.Join("../..", filepath.Dir(document), link[1])); err != nil {
-				t.Errorf("%s links to %s: %v", document, link[1], err)
-			}
+	}
+}
+
+// TestLLMs: llms.txt is as https://llmstxt.org describes it: a title, a summary, and sections
+// of links with what each is about; and it lists all documents for people who use Pipesteward.
+func TestLLMs(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../llms.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	form := regexp.MustCompile(`^# [^\n]+\n\n> [^\n]+\n\n(?:[^#\n][^\n]*\n+)*(?:## [^\n]+\n\n(?:- \[[^\n\]]+\]\(https://[^\s)]+\): [^\n]+\n)+\n?)+$`)
+	if !form.MatchString(text) {
+		t.Errorf("llms.txt has not the form %s", form)
+	}
+	for _, d := range documents(t) {
+		if !strings.Contains(text, "/main/"+d.name+")") && !strings.Contains(d.name, ".zh-CN.") {
+			t.Errorf("llms.txt lacks %s", d.name)
 		}
 	}
 }

@@ -16,19 +16,19 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 )
 
-// documentedMetric is a metric as README.md documents it.
+// documentedMetric is a metric as handlers/README.md documents it.
 type documentedMetric struct {
 	kind   string   // counter, gauge or histogram
 	labels []string // sorted
 }
 
-// documentedMetrics reads the table of metrics in README.md.
+// documentedMetrics reads the table of metrics in handlers/README.md.
 func documentedMetrics(t *testing.T) map[string]documentedMetric {
 	t.Helper()
 	all := map[string]documentedMetric{}
-	_, table, found := strings.Cut(section(t, "README.md", "## HTTP"), "| metric | type | is |\n| --- | --- | --- |\n")
+	_, table, found := strings.Cut(section(t, "handlers/README.md", "## Metrics"), "| metric | type | is |\n| --- | --- | --- |\n")
 	if !found {
-		t.Fatal("README.md has no table of metrics in its section HTTP")
+		t.Fatal("handlers/README.md has no table of metrics in its section Metrics")
 	}
 	for row := range strings.Lines(table) {
 		cells := strings.Split(row, " | ")
@@ -86,22 +86,22 @@ func TestMetrics(t *testing.T) {
 		case strings.HasPrefix(name, "go_"), strings.HasPrefix(name, "process_"):
 			continue
 		case !is:
-			t.Errorf("/metrics has %s, and README.md does not", name)
+			t.Errorf("/metrics has %s, and handlers/README.md does not", name)
 			continue
 		}
 		if kind := strings.ToLower(family.GetType().String()); kind != want.kind {
-			t.Errorf("%s is a %s, and in README.md a %s", name, kind, want.kind)
+			t.Errorf("%s is a %s, and in handlers/README.md a %s", name, kind, want.kind)
 		}
 		if family.GetHelp() == "" {
 			t.Errorf("%s has no help", name)
 		}
 		if labels := labelsOf(family); !slices.Equal(labels, want.labels) {
-			t.Errorf("%s has the labels %v, and in README.md %v", name, labels, want.labels)
+			t.Errorf("%s has the labels %v, and in handlers/README.md %v", name, labels, want.labels)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(documented)) {
 		if families[name] == nil {
-			t.Errorf("README.md has %s, and /metrics does not", name)
+			t.Errorf("handlers/README.md has %s, and /metrics does not", name)
 		}
 	}
 	for _, secret := range []string{testSecret, testSlack, gitlabtest.DefaultToken} {

@@ -19,27 +19,7 @@ import (
 // TestPackagesAreDrawn: the diagram in CONTRIBUTING.md shows the packages and their
 // imports as they are. Imports that follow from others are left out.
 func TestPackagesAreDrawn(t *testing.T) {
-	const name = "../../CONTRIBUTING.md"
-	const begin, end = "<!-- The packages, drawn from their imports by `make generate`. -->\n", "<!-- Up to here. -->\n"
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(data), begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !found || !closed {
-		t.Fatalf("%s lacks the lines\n%s%s", name, begin, end)
-	}
-	want := before + begin + "\n```mermaid\n" + drawn(imports(t, "../..")) + "```\n\n" + end + after
-	if want == string(data) {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s does not show the packages as they are: run `make generate`", name)
-	}
-	if err := os.WriteFile(name, []byte(want), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	generated(t, "CONTRIBUTING.md", "<!-- The packages, drawn from their imports by `make generate`. -->", "<!-- Up to here. -->", "```mermaid\n"+drawn(imports(t, "../.."))+"```\n")
 }
 
 // TestPackagesAreShort: a package has at most maxLines lines, tests aside, unless its

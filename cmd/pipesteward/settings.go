@@ -116,7 +116,7 @@ func secretsFlag(name, usage string) cli.Flag {
 // serveFlags returns new flags of serve: a flag keeps its parsed value.
 func serveFlags() []cli.Flag {
 	flags := []cli.Flag{
-		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
+		stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml, but not *.test.yaml, in the order of their names"),
 		stringFlag("listen", ":8080", "`ADDRESS` that receives webhooks, as HOST:PORT"),
 		stringFlag("admin-listen", "127.0.0.1:9090", "`ADDRESS` of the operators' API, metrics and health checks, as HOST:PORT"),
 		// The default is no Value: that would look like one given beside PIPESTEWARD_STORE_FILE.
@@ -124,25 +124,25 @@ func serveFlags() []cli.Flag {
 		stringFlag("gitlab-url", "https://gitlab.com", "base `URL` of GitLab"),
 		listFlag("gitlab-alias", "another base `URL` by which the same GitLab calls itself"),
 		secretFlag("gitlab-token", tokenUsage(scopeAll)),
-		stringFlag("gitlab-rate", defaultRate, "most requests to GitLab, as `REQUESTS/TIME`"),
+		stringFlag("gitlab-rate", defaultRate, "most requests to GitLab in any such time, of all replicas together, as `REQUESTS/TIME`; a hundredth of them at once"),
 		stringFlag("native-retry-wait", "5s", "how long a retry of a job waits for GitLab's own (retry: in .gitlab-ci.yml), as `TIME`; 0s where no project has that"),
-		listFlag("projects", "`PROJECT`, glob or group that catch-up reads, besides the projects that sent events"),
+		listFlag("projects", "`PROJECT`, glob or group that catch-up reads, besides the projects that sent events, and whose webhooks --ensure-hooks creates"),
 		stringFlag("webhook-url", "", "public `URL` of the webhooks, to which GitLab posts: https://pipesteward.example.com"+webhook.Path),
 		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of projects that sent events, at the start and each hour; needs --webhook-url"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered, as `TIME`; 0: never"),
-		stringFlag("catch-up-max-age", "24h", "greatest age of missed events that are still handled, as `TIME`"),
-		stringFlag("log-window", strconv.Itoa(1<<20), "how many `BYTES` of a job log log() returns: its last ones"),
+		stringFlag("catch-up-max-age", "24h", "greatest age of missed events that are still handled, as `TIME`; 3d at most"),
+		stringFlag("log-window", strconv.Itoa(1<<20), "how many `BYTES` of a job log log() returns and log_excerpt() reads: its last ones; 104857600 at most"),
 		secretsFlag("webhook-token", "secret `TOKEN` that webhooks send (repeatable)"),
 		secretsFlag("webhook-signing-token", "`TOKEN` by which webhooks sign, whsec_... (GitLab 19 and later; repeatable)"),
-		boolFlag("insecure-no-webhook-auth", "accept webhooks from anybody"),
+		boolFlag("insecure-no-webhook-auth", "accept webhooks from anybody: without it, a token or a signing token is required"),
 		secretFlag("slack-token", "Slack bot `TOKEN`, xoxb-...; without one, nobody is notified in Slack"),
-		secretsFlag("slack-signing-secret", "signing `SECRET` of the Slack app: Slack posts buttons and commands to "+slackapp.Prefix+" (repeatable)"),
-		secretFlag("slack-app-token", "app-level `TOKEN`, xapp-..., of the Slack app: buttons and commands come over a connection to Slack (Socket Mode)"),
+		secretsFlag("slack-signing-secret", "signing `SECRET` of the Slack app: Slack posts buttons and commands to "+slackapp.Prefix+"; needs --slack-token (repeatable)"),
+		secretFlag("slack-app-token", "app-level `TOKEN`, xapp-..., of the Slack app: buttons and commands come over a connection to Slack (Socket Mode); needs --slack-token"),
 		listFlag("slack-operators", "`GROUP` of users in Slack who may do everything with buttons and commands: @HANDLE or its id"),
 		stringFlag("slack-api-url", "", "`URL` of Slack's API, if not Slack's own"),
 		boolFlag("dry-run", "evaluate the rules and notify people, but change nothing in GitLab"),
 		stringFlag("log-level", "info", "least severe `LEVEL` that is logged: debug, info, warn or error"),
-		stringFlag("log-format", formatAuto, "`FORMAT` of the log: text, json, or auto: text on a terminal, else json"),
+		stringFlag("log-format", formatAuto, "`FORMAT` of the log: text, json, or auto: text on a terminal, in colour unless NO_COLOR is set, else json"),
 	}
 	return append(flags, adminAuthFlags()...)
 }

@@ -1,4 +1,4 @@
-// Package pictures has the pictures of README.md: messages that the program posts to a
+// Package pictures has the pictures of the documents: messages that the program posts to a
 // simulated Slack, and the page for browsers. `make pictures` draws them anew.
 package pictures_test
 
@@ -63,7 +63,7 @@ func TestPages(t *testing.T) {
 	checkSize(t, "page") // of the page for browsers, which a test in cmd/pipesteward photographs
 }
 
-// checkSize checks that README.md opens soon with a picture.
+// checkSize checks that documents open soon with a picture.
 func checkSize(t *testing.T, name string) {
 	t.Helper()
 	const most = 100_000 // bytes

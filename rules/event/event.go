@@ -56,7 +56,7 @@ func LogAttrs(e Event) []any {
 // callable from rule files, and no pointers, because a missing part must read
 // as zero values. Ids are GitLab's, durations are in seconds, times are in
 // UTC, and URLs are pages that a person can open. The comments on fields are
-// copied into README.md.
+// copied into rules/README.md.
 type Event struct {
 	Meta         Meta         `json:"event" expr:"event"`
 	Project      Project      `json:"project,omitzero" expr:"project"`

@@ -15,13 +15,13 @@ import (
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
 )
 
-// TestGenerated checks that the reference in README.md matches the code.
+// TestGenerated checks that the reference in rules/README.md matches the code.
 func TestGenerated(t *testing.T) {
 	const (
 		begin = "<!-- Made from rules/event/event.go and rules/expression/functions.go by `make generate` -->\n"
 		end   = "<!-- Up to here. -->\n"
 	)
-	golden.Section(t, "../../README.md", begin, end, reference(t))
+	golden.Section(t, "../README.md", begin, end, reference(t))
 }
 
 // reference returns the Markdown reference of the names that expressions may

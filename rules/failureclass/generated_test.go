@@ -8,7 +8,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/internal/golden"
 )
 
-// TestGenerated checks that the table in README.md matches the pack.
+// TestGenerated checks that the table in rules/README.md matches the pack.
 func TestGenerated(t *testing.T) {
 	samples, _ := common(t)
 	var b strings.Builder
@@ -20,5 +20,5 @@ func TestGenerated(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", s.Name, retry, s.Doc)
 	}
-	golden.Section(t, "../../README.md", "<!-- Made from rules/failureclass/common.yaml by `make generate` -->\n", "<!-- The end of the classes. -->\n", b.String())
+	golden.Section(t, "../README.md", "<!-- Made from rules/failureclass/common.yaml by `make generate` -->\n", "<!-- The end of the classes. -->\n", b.String())
 }

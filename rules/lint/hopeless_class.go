@@ -14,7 +14,7 @@ var hopelessClass = Check{
 	ID: "hopeless-class",
 	Doc: `A rule retries jobs of a failure class that a retry does not help, such as a compile
 error: the retry fails like the job before, and occupies a runner. The table of the pack
-in README.md says which classes these are; a class of your own is one by ` + "`retry: false`" + `.
+in rules/README.md says which classes these are; a class of your own is one by ` + "`retry: false`" + `.
 
     if: job.failure_class in ["disk-full", "compile-error"]
 

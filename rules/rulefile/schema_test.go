@@ -23,7 +23,7 @@ func loads(text string) error {
 func TestSchemaTakesTheExamples(t *testing.T) {
 	refuses := fixture.Editor(t, rulefile.Schema)
 	examples := []string{fixture.Read(t, "../../rules.example.yaml")}
-	for i, block := range strings.Split(fixture.Read(t, "../../README.md"), "```") {
+	for i, block := range strings.Split(fixture.Read(t, "../README.md"), "```") {
 		text, ok := strings.CutPrefix(block, "yaml\n")
 		switch {
 		case !ok || i%2 == 0 || !strings.HasPrefix(text, "version: 1"):
@@ -36,7 +36,7 @@ func TestSchemaTakesTheExamples(t *testing.T) {
 		}
 	}
 	if len(examples) < 2 {
-		t.Error("README.md shows no rule file")
+		t.Error("rules/README.md shows no rule file")
 	}
 	for _, text := range examples {
 		if err := loads(text); err != nil {

@@ -30,7 +30,7 @@ const (
 // all are those that Pipesteward uses, of GitLab's table of fine-grained
 // permissions (doc/auth/tokens/fine_grained_access_tokens.md, and
 // config/authz/permission_groups in its source, for the names that the API has). A test
-// compares them with the table in README.md.
+// compares them with the table in deploy/README.md.
 var all = []Permission{
 	{[]string{"read_user"}, "User: Read", "user", "", false, "GitLab's own address, and whether it can be used"},
 	{[]string{"read_project"}, "Project: Read", "project", "", false, "the projects, and the groups that they are in"},
@@ -86,7 +86,7 @@ func grants(token gitlab.AccessToken, p Permission) bool {
 	})
 }
 
-// Rows returns the rows of the table in README.md: a permission and its use
+// Rows returns the rows of the table in deploy/README.md: a permission and its use
 // in each.
 func Rows() []string {
 	rows := make([]string, len(all))

@@ -1,5 +1,5 @@
 // Package monitoring_test checks the alerts and the dashboard against the metrics that
-// README.md documents. It needs promtool.
+// handlers/README.md documents. It needs promtool.
 package monitoring_test
 
 import (
@@ -22,13 +22,13 @@ const (
 	deploy = "../.."
 )
 
-// documentedMetrics returns the labels of each metric that README.md documents; a test of
+// documentedMetrics returns the labels of each metric that handlers/README.md documents; a test of
 // the program compares the same table with /metrics.
 func documentedMetrics(t *testing.T) map[string][]string {
 	t.Helper()
-	_, table, found := strings.Cut(read(t, root+"/README.md"), "| metric | type | is |\n| --- | --- | --- |\n")
+	_, table, found := strings.Cut(read(t, root+"/handlers/README.md"), "| metric | type | is |\n| --- | --- | --- |\n")
 	if !found {
-		t.Fatal("README.md has no table of metrics")
+		t.Fatal("handlers/README.md has no table of metrics")
 	}
 	all := map[string][]string{"process_resident_memory_bytes": nil, "process_cpu_seconds_total": nil} // of client_golang
 	for row := range strings.Lines(table) {
