@@ -1,5 +1,9 @@
 // Package admin serves operators: health, metrics, the rules, pauses and mutes in force,
 // the last webhook deliveries, the journal of decisions, and the queue.
+//
+// The package has more than 2,000 lines because it is one API: it has a file for each of its
+// resources, which share how requests are read, how roles are required, and how errors are
+// answered.
 package admin
 
 import (
@@ -108,6 +112,7 @@ type Config struct {
 	Reports  Reporter
 	Unknown  UnknownLister
 	CatchUps CatchUps
+	Backups  Backups
 	Seeder   Seeder
 	Instance string // the base URL of GitLab, without a slash at its end
 	Metrics  prometheus.Gatherer
@@ -154,12 +159,13 @@ var openAPI []byte
 //	POST /api/v1/catch-up  begins a round of catch-up
 //	GET /api/v1/catch-up   the last round that was requested, and what it found
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
+//	GET /api/v1/backup     a copy of the store, if that is a file
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
-// Package auth says who may use it: reading needs the role read, profiles and all else the
-// role operate, and health checks none. A web page of another origin can't change anything.
+// Package auth says who may use it: reading needs the role read, the backup, profiles and all
+// else the role operate, and health checks none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
@@ -190,6 +196,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/catch-up", a.startCatchUp)
 	e.GET("/api/v1/catch-up", a.lastCatchUp)
 	e.POST("/api/v1/tries", a.tries)
+	e.GET(backupPath, a.backup)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	if cfg.Pprof {
@@ -208,7 +215,7 @@ func (a *admin) needs(c echo.Context) auth.Role {
 			return auth.RoleNone
 		}
 	}
-	if strings.HasPrefix(c.Path(), profiles.Path) {
+	if c.Path() == backupPath || strings.HasPrefix(c.Path(), profiles.Path) {
 		return auth.RoleOperate
 	}
 	switch c.Request().Method {
