@@ -32,7 +32,7 @@ UNRACED = $$(go list ./rules/... | grep -v /expression)
 UNRACED_TESTS := ^Test(Simulated|Fleet|SlackFailsInEveryWay|StatesOfAnySequence)|Killed
 
 .PHONY: test
-test: cc redis ## run all tests, with the race detector where goroutines share data, in under three minutes on two cores
+test: cc redis browser ## run all tests, with the race detector where goroutines share data, in under three minutes on two cores
 	@$(MAKE) --no-print-directory -k unraced raced
 
 # `make lint` runs vet.
@@ -126,6 +126,13 @@ redis:
 	@command -v redis-server >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy redis-server; \
 	  else echo "the tests need redis-server 7: install it (Debian: apt-get install redis-server)" >&2; exit 1; fi; }
+
+# The tests of the page use it in a browser.
+.PHONY: browser
+browser:
+	@command -v chromium >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy chromium fonts-dejavu-core; \
+	  else echo "the tests of the page need Chromium: install it (Debian: apt-get install chromium)" >&2; exit 1; fi; }
 
 # promtool checks the alerts; Debian has it in the package of the server, which is not started.
 .PHONY: promtool

@@ -79,7 +79,7 @@ rules:
 		t.Fatalf("deferrals %+v, want one", deferred.Deferrals)
 	}
 	d := deferred.Deferrals[0]
-	if !strings.Contains(d.Reason, "the budget of 1 retries") || d.Reason != deferred.Reason || !d.Since.Equal(h.Clock.Now()) || !d.Until.After(d.Since) {
+	if !strings.Contains(d.Reason, "the budget of 1 retry") || d.Reason != deferred.Reason || !d.Since.Equal(h.Clock.Now()) || !d.Until.After(d.Since) {
 		t.Errorf("the deferral is %+v", d)
 	}
 	h.Clock.Advance(2 * time.Hour)

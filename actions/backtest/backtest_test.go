@@ -143,9 +143,13 @@ func TestSumsOfRandomPasts(t *testing.T) {
 					took := time.Duration(1+random.IntN(900)) * time.Second
 					status, reason := "failed", []string{stuck, "script_failure"}[random.IntN(2)]
 					if runs == 1 && random.IntN(3) > 0 {
-						status, reason = []string{"success", "canceled"}[random.IntN(2)], ""
+						status, reason = []string{"success", "canceled", "running"}[random.IntN(3)], ""
 					}
-					p.run(of, fmt.Sprintf("job-%d", n), status, reason, began, took)
+					p.run(of, fmt.Sprintf("job-%d", n), status, reason, began, took, func(r *history.Run) {
+						if status == "running" {
+							r.FinishedAt, r.Duration = time.Time{}, 0
+						}
+					})
 					began += took + []time.Duration{time.Second, time.Minute, 3 * time.Hour}[random.IntN(3)]
 				}
 			}
@@ -213,6 +217,8 @@ func reckoned(p *past) backtest.Retries {
 				if made {
 					sums.WastedSeconds += next.Duration
 				}
+			case next.Status == "canceled":
+				sums.Canceled++
 			default:
 				sums.Open++
 			}
@@ -246,6 +252,25 @@ func TestRateAndItsInterval(t *testing.T) {
 	r.Rate, r.Low, r.High, r.UntriedWaste = nil, nil, nil, math.Round(r.UntriedWaste*1000)/1000
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Errorf("sums (-want +got):\n%s", diff)
+	}
+}
+
+// TestNewRunsWithoutAVerdict: that new runs were canceled, or have not ended, is said.
+func TestNewRunsWithoutAVerdict(t *testing.T) {
+	t.Parallel()
+	p := newPast(t)
+	for n, status := range []string{"canceled", "canceled", "running"} {
+		at := time.Duration(n) * time.Hour
+		of := p.pipeline(at)
+		p.run(of, "rspec", "failed", stuck, at, time.Minute)
+		p.run(of, "rspec", status, "", at+10*time.Minute, time.Minute)
+	}
+	r := p.must(retryStuck)
+	if r.Total.Canceled != 2 || r.Total.Open != 1 || r.Total.Rate != nil {
+		t.Errorf("%+v, want 2 canceled and 1 open, which are no evidence", r.Total)
+	}
+	if text := backtest.Text(r); !strings.Contains(text, "2 new runs were canceled, which says nothing for or against a retry.\n1 new run has not ended yet.\n") {
+		t.Errorf("says:\n%s", text)
 	}
 }
 

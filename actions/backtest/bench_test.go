@@ -67,7 +67,7 @@ rules:
 	if err != nil {
 		b.Fatal(err)
 	}
-	reader := history.Reader{GitLab: busy{jobs}, Dir: b.TempDir(), Now: func() time.Time { return until.Add(48 * time.Hour) }, Sleep: gitlab.Sleep, Say: func(line string) { b.Error(line) }}
+	reader := history.Reader{GitLab: busy{jobs}, Dir: b.TempDir(), Now: func() time.Time { return until.Add(48 * time.Hour) }, Sleep: gitlab.Sleep, Say: func(line string) { b.Error(line) }, Unusable: func(file string, why error) { b.Error(file, why) }}
 	from := start.Add(-backtest.Reach)
 	project := gitlab.Project{Project: event.Project{ID: 7, Path: "platform/shop", DefaultBranch: "main"}}
 	read := func() []*history.Pipeline {

@@ -56,7 +56,7 @@ func (f asOf) Log(ctx context.Context, e event.Event) (string, error) {
 	}
 	text, err := f.logs.Log(ctx, e.Project.ID, e.Job.ID, e.Job.FinishedAt)
 	switch {
-	case err != nil && (ctx.Err() != nil || event.Transient(err)):
+	case history.IsGeneral(ctx, err):
 		return "", err
 	case err != nil:
 		return "", &unknownError{logFunction, apierror.Words(err)}

@@ -108,7 +108,7 @@ func TestRebuiltAsHooksReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := history.Reader{GitLab: gl, Dir: t.TempDir(), Now: func() time.Time { return l.now }, Sleep: gitlab.Sleep, Say: func(line string) { t.Log(line) }}
+	reader := history.Reader{GitLab: gl, Dir: t.TempDir(), Now: func() time.Time { return l.now }, Sleep: gitlab.Sleep, Say: func(line string) { t.Log(line) }, Unusable: func(file string, why error) { t.Error(file, why) }}
 	from := start.Add(-backtest.Reach)
 	pipelines, err := reader.Pipelines(context.WithoutCancel(t.Context()), p, from, func(time.Time, int) {})
 	if err != nil {

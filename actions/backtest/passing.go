@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/backtest/history"
-	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 // maxPassingLogs bounds the logs of jobs that passed which one backtest reads.
@@ -40,7 +39,7 @@ func (b *Backtest) ReadPassing(ctx context.Context, n int, logs PassingLogs) err
 	}
 	return inParallel(ctx, len(wanted), func(ctx context.Context, i int) error {
 		_, err := logs.PassingLog(ctx, wanted[i].project, wanted[i].job, wanted[i].ended)
-		if err != nil && ctx.Err() == nil && !event.Transient(err) && !event.Unavailable(err) {
+		if !history.IsGeneral(ctx, err) {
 			return nil
 		}
 		return err

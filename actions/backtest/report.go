@@ -62,10 +62,11 @@ type Retries struct {
 	Held  map[string]int `json:"held"`  // others that the rule requests, by the reason why they would not have been made
 
 	// What became of the runs that would have been retried, or were before the rule's turn:
-	Passed  int `json:"passed"`  // really retried, and the new run passed
-	Failed  int `json:"failed"`  // really retried, and the new run failed
-	Open    int `json:"open"`    // really retried, and the new run has not ended or was canceled
-	Untried int `json:"untried"` // nobody retried them: what a retry would have done is not known
+	Passed   int `json:"passed"`            // really retried, and the new run passed
+	Failed   int `json:"failed"`            // really retried, and the new run failed
+	Canceled int `json:"canceled,omitzero"` // really retried, and the new run was canceled, which is no evidence
+	Open     int `json:"open"`              // really retried, and the new run has not ended
+	Untried  int `json:"untried"`           // nobody retried them: what a retry would have done is not known
 	// Rate is Passed by the sum of Passed and Failed, and Low to High its interval; missing if
 	// that sum is 0.
 	Rate *float64 `json:"rate,omitempty"`

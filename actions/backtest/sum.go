@@ -230,6 +230,8 @@ func (s *retrySums) sum() Retries {
 			if one.held == "" {
 				r.WastedSeconds += seconds
 			}
+		case next.Status == "canceled":
+			r.Canceled++
 		default:
 			r.Open++
 		}

@@ -33,6 +33,12 @@ func Text(r Report) string {
 	case t.Would > 0:
 		add("None of them was really run again with a known end, so how often a retry helps is not known.")
 	}
+	if t.Canceled > 0 {
+		add("%s %s canceled, which says nothing for or against a retry.", count(t.Canceled, "new run"), english.PluralWord(t.Canceled, "was", "were"))
+	}
+	if t.Open > 0 {
+		add("%s %s not ended yet.", count(t.Open, "new run"), english.PluralWord(t.Open, "has", "have"))
+	}
 	if t.Untried > 0 {
 		add("Nobody ran %s again: what a retry would have done there is not known.", humanize.Comma(int64(t.Untried))+" of them")
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/keys"
@@ -145,7 +147,7 @@ func (d *OnDemand) round(ctx context.Context, r request) {
 	}
 	r.round.Ended, r.round.Found = f.Now().UTC(), event.CatchUpFound(found)
 	if more := len(found.Problems) - maxProblems; more > 0 {
-		r.round.Found.Problems = slices.Concat(found.Problems[:maxProblems], []event.SweepProblem{{Reason: fmt.Sprintf("and %d more problems", more), Times: 1}})
+		r.round.Found.Problems = slices.Concat(found.Problems[:maxProblems], []event.SweepProblem{{Reason: "and " + english.Plural(more, "more problem", ""), Times: 1}})
 	}
 	switch {
 	case ctx.Err() != nil:

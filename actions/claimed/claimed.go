@@ -19,11 +19,16 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/pipesteward/pipesteward/actions/worker"
 )
 
+// Again is when to try again where another worker has claimed the record.
+const Again = time.Second
+
 // ErrBusy is returned while another worker has claimed the record, and if one has changed it
-// since it was loaded.
-var ErrBusy = errors.New("another worker has claimed it: tried again later")
+// since it was loaded. Nothing is wrong then, so the queue's worker does not warn of it.
+var ErrBusy error = &worker.LaterError{Err: errors.New("another worker has claimed it: tried again later"), After: Again}
 
 // releaseFor is how long the store may take to release a claim once the process must stop.
 const releaseFor = 5 * time.Second

@@ -3,10 +3,11 @@ package doctor
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/dustin/go-humanize/english"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
@@ -202,9 +203,4 @@ func about(all []project, s Severity, seen, advice string) []Finding {
 	return []Finding{{Severity: s, Seen: seen, Advice: advice, Projects: paths(all)}}
 }
 
-func inProjects(n int) string {
-	if n == 1 {
-		return "in 1 project"
-	}
-	return fmt.Sprintf("in %d projects", n)
-}
+func inProjects(n int) string { return "in " + english.Plural(n, "project", "") }

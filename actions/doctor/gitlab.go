@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -214,10 +216,10 @@ func checkRate(ctx context.Context, x *exam) []Finding {
 	own := int(math.Round(float64(x.Rate.Limit+int(x.Rate.Capacity())-1) * float64(time.Minute) / float64(x.Rate.Per)))
 	switch {
 	case !announced:
-		return ok(fmt.Sprintf("GitLab announces no general limit; --gitlab-rate is %d requests a minute", own))
+		return ok(fmt.Sprintf("GitLab announces no general limit; --gitlab-rate is %d %s a minute", own, english.PluralWord(own, "request", "")))
 	case own > quota.PerMinute:
-		return one(Warning, fmt.Sprintf("GitLab allows %d requests a minute, and --gitlab-rate is %d", quota.PerMinute, own),
+		return one(Warning, fmt.Sprintf("GitLab allows %d %s a minute, and --gitlab-rate is %d", quota.PerMinute, english.PluralWord(quota.PerMinute, "request", ""), own),
 			fmt.Sprintf("set --gitlab-rate %d/1m or less: other programs may use the same user", max(1, quota.PerMinute*9/10)))
 	}
-	return ok(fmt.Sprintf("GitLab allows %d requests a minute, and --gitlab-rate is %d", quota.PerMinute, own))
+	return ok(fmt.Sprintf("GitLab allows %d %s a minute, and --gitlab-rate is %d", quota.PerMinute, english.PluralWord(quota.PerMinute, "request", ""), own))
 }

@@ -12,7 +12,6 @@ import (
 
 // How long to wait before the next try.
 const (
-	busyAgain    = time.Second      // another worker has claimed the record
 	stateAgain   = 5 * time.Second  // the store failed
 	addressAgain = 2 * time.Second  // GitLab has not said its own address
 	pauseAgain   = 10 * time.Second // somebody has paused it
@@ -71,7 +70,7 @@ func ofClaim(err error) error {
 		return stateError(failed.Err)
 	}
 	if errors.Is(err, claimed.ErrBusy) {
-		return &Error{reason: err.Error(), again: true, after: busyAgain}
+		return &Error{reason: err.Error(), again: true, after: claimed.Again, cause: claimed.ErrBusy}
 	}
 	return err
 }

@@ -257,8 +257,8 @@ func (r *run) group(ctx context.Context, plan Plan) error {
 		return r.owner(ctx, plan.Owner, &plan)
 	}
 	if bare {
-		r.note("the group %s gets no webhook, since %d of the %s below have one, whose events would come twice: to have one webhook for all, delete theirs first",
-			plan.Owner.Path, own, english.Plural(len(found), "project", ""))
+		r.note("the group %s gets no webhook, since %d of the %s below %s one, whose events would come twice: to have one webhook for all, delete theirs first",
+			plan.Owner.Path, own, english.Plural(len(found), "project", ""), english.PluralWord(own, "has", "have"))
 	} else if err := r.owner(ctx, plan.Owner, &plan); err != nil {
 		return err
 	}

@@ -439,7 +439,7 @@ func TestGroups(t *testing.T) {
 		if diff := cmp.Diff([]string{"platform/shop:", "platform/web/site: created webhook 2"}, words(result)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
-		if len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "the group platform gets no webhook, since 1 of the 2 projects below have one") {
+		if len(result.Notes) != 1 || !strings.Contains(result.Notes[0], "the group platform gets no webhook, since 1 of the 2 projects below has one") {
 			t.Errorf("notes %q", result.Notes)
 		}
 		env.settled(e, "platform")

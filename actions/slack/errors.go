@@ -19,7 +19,6 @@ import (
 
 // How long to wait before the next try.
 const (
-	busyAgain  = time.Second      // another worker has claimed the message
 	stateAgain = 5 * time.Second  // the store failed
 	slackAgain = 30 * time.Second // Slack failed without a Retry-After
 )

@@ -32,7 +32,7 @@ func (n *Notifier) turn(ctx context.Context, channel, subject string, do func(*t
 		return stateError(failed.Err)
 	}
 	if errors.Is(err, claimed.ErrBusy) {
-		return &Error{Method: "notify", Channel: to, Code: "busy", advice: err.Error(), again: true, after: busyAgain}
+		return &Error{Method: "notify", Channel: to, Code: "busy", advice: err.Error(), again: true, after: claimed.Again, cause: claimed.ErrBusy}
 	}
 	return err
 }

@@ -283,7 +283,7 @@ func TestWaits(t *testing.T) {
 			h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 			h.Work()
 			h.Clock.Advance(time.Minute)
-		}, "decision", "retry of rspec", event.Wait{For: event.WaitBudget, Reason: "the budget of 1 retries in 1h for all projects is used up"}},
+		}, "decision", "retry of rspec", event.Wait{For: event.WaitBudget, Reason: "the budget of 1 retry in 1h for all projects is used up"}},
 		{"an error", "", func(h *actionstest.Harness) {
 			h.GitLab.Fail(gitlabtest.Fault{Status: 409, Times: -1})
 			h.Clock.Advance(time.Minute)

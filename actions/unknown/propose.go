@@ -9,6 +9,8 @@ import (
 	"sync"
 	"text/template"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/rules/failureclass"
 	"github.com/pipesteward/pipesteward/rules/joblog"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
@@ -20,7 +22,10 @@ var proposalText string
 // quoted writes a text as a YAML scalar in single quotes, on one line.
 func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-var proposal = template.Must(template.New("").Funcs(template.FuncMap{"quoted": quoted}).Parse(proposalText))
+var proposal = template.Must(template.New("").Funcs(template.FuncMap{"quoted": quoted, "plural": plural}).Parse(proposalText))
+
+// plural writes a number of things, as in: 1 retry, 2 retries.
+func plural(n int, one string) string { return english.Plural(n, one, "") }
 
 // Logs are logs of jobs that passed.
 type Logs interface {

@@ -39,20 +39,20 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 			"What was read is kept in --cache, readable by you alone, with secrets in logs masked: Ctrl-C stops it, and the same\n" +
 			"command continues where it was stopped; a second backtest reads only what is new.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or a project could not be read; 2 for a wrong command line.",
-		Flags: append(reworded(map[string]string{
+		Flags: slices.Concat(reworded(map[string]string{
 			"gitlab-token": secretUsage("gitlab-token", tokenUsage(scopeRead)),
 			"store":        secretUsage("store", "the `URL` of a Redis (redis://, ...) whose replicas share --gitlab-rate with this command"),
-		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")), append(adminFlags(),
+		}, flagsOf("rules", "store", "gitlab-url", "gitlab-token", "gitlab-rate", "native-retry-wait", "log-window", "log-level", "log-format")), adminFlags(), []cli.Flag{
 			&cli.StringSliceFlag{Name: "project", Usage: "`PROJECT`, glob or group whose jobs are read (repeatable)"},
 			&cli.StringFlag{Name: "since", Value: "7d", Usage: "jobs that ended since `WHEN`: so long ago, like 24h or 7d, or a time, like 2026-11-24T00:00:00Z"},
 			&cli.StringFlag{Name: "until", Usage: "jobs that ended until `WHEN`, likewise; default: now"},
 			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of what was read of GitLab; default: pipesteward/backtest in the user's cache directory"},
-			&cli.StringFlag{Name: "compare", Usage: "another rule `FILE`, or directory of *.yaml, to compare with"},
+			&cli.StringFlag{Name: "compare", Usage: "another rule `FILE`, or directory of *.yaml, to compare with; - reads it from standard input"},
 			&cli.BoolFlag{Name: "seed", Usage: "add what became of runs that were run again to what a running server knows of retries, each once"},
 			&cli.IntFlag{Name: "passing-logs", Usage: "read also the logs of the newest `N` runs of each job that passed, for `pipesteward propose`"},
 			&cli.BoolFlag{Name: "no-logs", Usage: "read no job logs: rules that need them can't be evaluated then"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON, with each failed job that was really run again"},
-		)...),
+		}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Bool("seed") {
 				if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &admin.Status{}); err != nil { // before GitLab is read
@@ -137,18 +137,16 @@ func backtestCache(c *cli.Command) (string, error) {
 }
 
 func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *slog.Logger, stdout, stderr io.Writer) (err error) {
-	ruleFiles := []string{o.Rules}
-	if b.compare != "" {
-		ruleFiles = append(ruleFiles, b.compare)
+	ruleFiles, sets := []string{o.Rules}, make([]*rules.Rules, 1)
+	if sets[0], err = app.LoadRules(o.Rules, rulefile.Options{}); err != nil {
+		return err
 	}
-	sets := make([]*rules.Rules, len(ruleFiles))
-	for i, path := range ruleFiles {
-		if sets[i], err = app.LoadRules(path, rulefile.Options{}); err != nil {
-			if i > 0 {
-				err = fmt.Errorf("--compare: %w", err)
-			}
-			return err
+	if b.compare != "" {
+		other, err := comparedRules(b.compare)
+		if err != nil {
+			return fmt.Errorf("--compare: %w", err)
 		}
+		ruleFiles, sets = append(ruleFiles, b.compare), append(sets, other)
 	}
 	limiter, closeLimiter, err := app.OpenLimiter(ctx, o.Store, log)
 	if err != nil {
@@ -162,7 +160,7 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 	gl = gl.Sweeping()
 
 	show := newBacktestProgress(stderr)
-	reader := history.Reader{GitLab: gl, Dir: b.cache, Window: o.LogWindow, Now: time.Now, Sleep: gitlab.Sleep, Say: show.say}
+	reader := history.Reader{GitLab: gl, Dir: b.cache, Window: o.LogWindow, Now: time.Now, Sleep: gitlab.Sleep, Say: show.say, Unusable: show.unusable}
 	cfg := backtest.Config{Since: b.since, Until: b.until, Events: gl, NativeRetry: o.NativeRetryWait, Progress: show.evaluated}
 	if b.logs {
 		cfg.Logs = reader
@@ -178,6 +176,9 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 	case ctx.Err() != nil:
 		return errors.New("stopped: what was read is kept, and the same command goes on from there")
 	case err != nil:
+		if _, ofCache := errors.AsType[*history.CacheError](err); ofCache {
+			err = fmt.Errorf("--cache: %w", err)
+		}
 		return errors.Join(err, printProblems(stderr, problems))
 	}
 	if b.json {
@@ -194,6 +195,16 @@ func runBacktest(ctx context.Context, o app.Options, b backtestSettings, log *sl
 	return err
 }
 
+// comparedRules loads the rules of --compare.
+func comparedRules(path string) (*rules.Rules, error) {
+	sources, err := readSources(path)
+	if err != nil {
+		return nil, err
+	}
+	loaded, _, err := app.LoadSources(sources, rulefile.Options{})
+	return loaded, err
+}
+
 // readProjects reads the jobs of the projects. The problems are about entries that name
 // none, and about projects that can't be read; the error about GitLab as a whole.
 func readProjects(ctx context.Context, gl *gitlab.Client, reader history.Reader, b backtestSettings, show *backtestProgress) (all []backtest.Project, problems []event.SweepProblem, err error) {
@@ -205,8 +216,11 @@ func readProjects(ctx context.Context, gl *gitlab.Client, reader history.Reader,
 	for _, p := range found {
 		pipelines, err := reader.Pipelines(ctx, p, from, func(back time.Time, _ int) { show.read(p.Path, from, back) })
 		switch {
-		case err != nil && (ctx.Err() != nil || event.Transient(err) || event.Unavailable(err)):
-			return nil, problems, fmt.Errorf("%w; what was read is kept, and the same command goes on from there", err)
+		case history.IsGeneral(ctx, err):
+			if _, ofCache := errors.AsType[*history.CacheError](err); !ofCache {
+				err = fmt.Errorf("%w; what was read is kept, and the same command goes on from there", err)
+			}
+			return nil, problems, err
 		case err != nil:
 			problems = append(problems, event.SweepProblem{Project: p.Path, Reason: err.Error(), Times: 1})
 			continue

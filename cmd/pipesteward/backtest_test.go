@@ -322,6 +322,40 @@ func TestBacktestOfBadInput(t *testing.T) {
 	p.said(stdout+stderr, "the jobs of platform/shop can't be read: the token's user needs the role Reporter there at least")
 }
 
+// TestBacktestWithFilesThatCanNotBeUsed says once how many there are, and reads them anew;
+// what can't be replaced is one error.
+func TestBacktestWithFilesThatCanNotBeUsed(t *testing.T) {
+	t.Parallel()
+	p := week(t)
+	if code, _, stderr := p.backtest(t.Context(), "--project", "platform/shop"); code != 0 || stderr != "" {
+		t.Fatal(stderr)
+	}
+	logs, err := filepath.Glob(filepath.Join(p.dir, "cache", "*", "*", "log-*"))
+	if err != nil || len(logs) != 5 {
+		t.Fatal(logs, err)
+	}
+	for _, name := range logs {
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, _, stderr := p.backtest(t.Context(), "--project", "platform/shop")
+	p.said(stderr, "5 files of the cache could not be used")
+	if lines := strings.Count(stderr, "\n"); code != 0 || lines != 1 || strings.Count(stderr, "is damaged") != 1 {
+		t.Errorf("exit status %d, and in %d lines: %s", code, lines, stderr)
+	}
+	for _, name := range logs {
+		if err := errors.Join(os.Remove(name), os.Mkdir(name, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, stderr := p.backtest(t.Context(), "--project", "platform/shop")
+	p.said(stderr, "--cache: the cache can't be used: in "+filepath.Dir(logs[0])+", 5 directories are in the place of files, such as log-")
+	if lines := strings.Count(stderr, "\n"); code != 1 || lines != 1 || stdout != "" {
+		t.Errorf("exit status %d, and in %d lines: %s%s", code, lines, stdout, stderr)
+	}
+}
+
 // TestBacktestCacheIsPrivate: what is kept is for its owner alone, and has no secrets of logs.
 func TestBacktestCacheIsPrivate(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/progress"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 )
@@ -15,6 +17,8 @@ import (
 type backtestProgress struct {
 	mu     sync.Mutex
 	stderr io.Writer
+	anew   int    // how many files of the cache could not be used
+	first  string // of these, and why
 	what   string
 	count  *progress.Count // nil: nothing is shown
 }
@@ -63,11 +67,25 @@ func (p *backtestProgress) say(line string) {
 	fmt.Fprintln(p.stderr, line)
 }
 
+// unusable counts a file of the cache that is read anew from GitLab.
+func (p *backtestProgress) unusable(file string, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.anew++; p.anew == 1 {
+		p.first = fmt.Sprintf("%s %v", file, why)
+	}
+}
+
+// end ends what is shown, and says once which files of the cache could not be used.
 func (p *backtestProgress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.count != nil {
 		p.count.End()
 		p.count = nil
+	}
+	if p.anew > 0 {
+		fmt.Fprintf(p.stderr, "%s of the cache could not be used, and what %s had is read anew from GitLab. The first: %s\n",
+			english.Plural(p.anew, "file", ""), english.PluralWord(p.anew, "it", "they"), printable(p.first))
 	}
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/urfave/cli/v3"
 
-	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/wrap"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -43,16 +42,18 @@ func checkCommand(stdout io.Writer) *cli.Command {
 		Usage:     "say what is wrong with rule files, and what to write instead",
 		ArgsUsage: "[FILE...]",
 		Description: "Loads the rules as `serve` does, all files together, and reports all errors and warnings: a condition that can\n" +
-			"never be true, a rule that another one shadows, and others. Without a FILE, it checks those of --rules.\n\n" +
+			"never be true, a rule that another one shadows, and others. Without a FILE, it checks those of --rules;\n" +
+			"the FILE - is standard input. With --admin-url, it also prints how many of the retries of each rule with min_pass_rate\n" +
+			"passed in the last 30 days, as the running server knows it; else nothing is requested of a server.\n\n" +
 			"Exit status: 0 without errors; 1 with errors, and with --strict also with warnings; 2 for a wrong command line.",
-		Flags: []cli.Flag{
+		Flags: append(adminFlags(),
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "`FORMAT` of the output: text, json, or gitlab: a Code Quality report, which merge requests show"},
 			&cli.BoolFlag{Name: "strict", Usage: "let warnings count as errors"},
 			&cli.StringSliceFlag{Name: "disable", Usage: "leave out the warnings of the check `ID`, which stands in [ ] behind each warning (repeatable); for a single rule, write the comment # pipesteward: disable=ID on it"},
 			&cli.StringFlag{Name: "explain", Usage: "print what the check `ID` warns of, or what the class of a pack is about, and check nothing"},
-		},
-		Action: func(_ context.Context, c *cli.Command) error {
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
 			if id := c.String("explain"); id != "" {
 				return explainCheck(stdout, id)
 			}
@@ -70,6 +71,9 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			if len(paths) == 0 {
 				paths = []string{c.String("rules")}
 			}
+			if err := readOnce("the rule files", paths...); err != nil {
+				return err
+			}
 			sources, err := readAllSources(paths)
 			if err != nil {
 				return err
@@ -77,6 +81,11 @@ func checkCommand(stdout io.Writer) *cli.Command {
 			loaded, found := lint.Load(rulefile.Options{}, disabled, sources...)
 			if err := format(findings{sources, loaded, found}, stdout); err != nil {
 				return err
+			}
+			if loaded != nil && c.IsSet("admin-url") && c.String("format") == "text" {
+				if err := printPassRates(ctx, c, stdout, loaded); err != nil {
+					return err
+				}
 			}
 			if loaded == nil || c.Bool("strict") && len(found) > 0 {
 				return errReported
@@ -119,7 +128,7 @@ func unexplained(id string) error {
 func readAllSources(paths []string) ([]rulefile.Source, error) {
 	var all []rulefile.Source
 	for _, path := range paths {
-		sources, err := app.ReadRules(path)
+		sources, err := readSources(path)
 		if err != nil {
 			return nil, err
 		}

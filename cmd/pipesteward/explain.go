@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/confirm"
@@ -37,13 +37,16 @@ func explainCommand(stdout io.Writer) *cli.Command {
 		Flags: append(flagsOf("rules", "gitlab-url", "gitlab-alias"),
 			&cli.StringFlag{Name: "event", Usage: "`FILE` with the body of a job or pipeline hook; - reads it from standard input"},
 			&cli.StringFlag{Name: "job", Usage: "`URL` of a job's or a pipeline's page in GitLab, in place of --event"},
-			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's"},
+			&cli.StringFlag{Name: "log", Usage: "`FILE` with the job's log for log() and log_excerpt(), in place of GitLab's; - reads it from standard input"},
 			secretFlag("gitlab-token", tokenUsage(scopeRead)),
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.IsSet("event") == c.IsSet("job") {
 				return &usageError{errors.New("explain needs one of --event, the body of a webhook, and --job, the address of a job or a pipeline in GitLab")}
+			}
+			if err := readOnce("--event and --log", c.String("event"), c.String("log")); err != nil {
+				return err
 			}
 			o, err := readSettings(c)
 			if err := app.JoinSettings(err, o.CheckGiven()); err != nil {
@@ -171,14 +174,6 @@ func readEvent(path, instance string) (event.Event, error) {
 	return e, nil
 }
 
-// readFile reads a file, or standard input where the path is "-".
-func readFile(path string) ([]byte, error) {
-	if path == "-" {
-		return io.ReadAll(os.Stdin)
-	}
-	return os.ReadFile(path)
-}
-
 // readFacts returns the source of the facts that rules request of GitLab.
 func readFacts(c *cli.Command, gl *gitlab.Client) (expression.Facts, error) {
 	var read expression.Facts = noGitLab{}
@@ -186,7 +181,7 @@ func readFacts(c *cli.Command, gl *gitlab.Client) (expression.Facts, error) {
 		read = facts.Reader{GitLab: gl}
 	}
 	if path := c.String("log"); path != "" {
-		text, err := os.ReadFile(path)
+		text, err := readFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("--log: %w", err)
 		}
@@ -265,7 +260,7 @@ func (x explanation) print(w io.Writer, e event.Event, verdicts []rules.Verdict)
 // describe names an event in one line.
 func describe(e event.Event) string {
 	if e.Meta.Kind == event.KindPipeline {
-		return fmt.Sprintf("%s, with %d jobs, in %s on %s", words.Event(&e), len(e.Pipeline.Jobs), e.Project.Path, e.Pipeline.Ref)
+		return fmt.Sprintf("%s, with %s, in %s on %s", words.Event(&e), english.Plural(len(e.Pipeline.Jobs), "job", ""), e.Project.Path, e.Pipeline.Ref)
 	}
 	return fmt.Sprintf("%s, attempt %d, in %s on %s", words.Event(&e), e.Job.Attempt, e.Project.Path, e.Job.Ref)
 }
@@ -359,7 +354,7 @@ func wanted(d event.Decision) string {
 		return s + ": the pipeline has no job of this name"
 	}
 	if d.Action.Verb == event.VerbRetry {
-		s += fmt.Sprintf(", at most %d attempts", d.Action.MaxAttempts)
+		s += ", at most " + english.Plural(d.Action.MaxAttempts, "attempt", "")
 	}
 	if wait := d.Action.Pause(d.Job.Attempt); wait > 0 {
 		s += fmt.Sprintf(", after %s", wait)

@@ -54,7 +54,7 @@ rules:
 			"as GitLab's API has it now; the API does not tell what a webhook may, so here these are empty: job.environment (read by deploys). With the body", "✓ full-disk matches", "requested of GitLab: log()", "other kinds of events: red",
 		}},
 		{"a pipeline", append(token, "--job", page(fmt.Sprintf("/platform/shop/-/pipelines/%d", pipeline.ID))), 0, []string{
-			fmt.Sprintf("pipeline %d, failed, with 1 jobs, in platform/shop on trunk", pipeline.ID), "as GitLab's API has it now\n", "✓ red matches",
+			fmt.Sprintf("pipeline %d, failed, with 1 job, in platform/shop on trunk", pipeline.ID), "as GitLab's API has it now\n", "✓ red matches",
 		}},
 		{"another log", append(token, "--log", env.write("log.txt", "all is well"), "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", again.ID))), 0, []string{"✗ full-disk does not match"}},
 		{"JSON", append(token, "--json", "--job", page(fmt.Sprintf("/platform/shop/-/jobs/%d", job.ID))), 0, []string{fmt.Sprintf(`"id": %d`, job.ID), `"result": "matched"`}},

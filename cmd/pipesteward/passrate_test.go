@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -76,6 +77,10 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 	if !strings.Contains(metrics, `pipesteward_retry_minutes_total{class="stuck",result="failed",rule="retry-stuck"} `) {
 		t.Error("/metrics lacks the minutes")
 	}
+	env.check(fmt.Sprintf("retry-stuck (min_pass_rate: 20%%): 0 of %d (0 %%) of its retries passed in the last 30d\n", 13+probes), 0, "--admin-url", p.admin)
+	env.check("", 0)
+	env.check("the pass rates of retries are not known: no server answers at http://127.0.0.1:1 ", 0, "--admin-url", "http://127.0.0.1:1")
+	env.check(`--admin-url: "nope" does not begin with http`, 2, "--admin-url", "nope")
 	told := 0
 	for _, post := range env.slack.Posts() {
 		if strings.Contains(post.Plain(), "in platform/shop are skipped from now on: of the last 13 retries") {
@@ -91,6 +96,17 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 	p = run()
 	job, more := skipped()
 	wantSaid(job, fmt.Sprintf("of the last %d such retries none passed", min(13+probes+more, 20)))
+}
+
+// check runs `pipesteward check` on the rules, and checks the exit status, and what is said; "":
+// nothing of pass rates.
+func (env *environment) check(says string, code int, args ...string) {
+	env.Helper()
+	var out, errs bytes.Buffer
+	got := run(env.Context(), append([]string{"pipesteward", "check", filepath.Join(env.dir, "rules.yaml")}, args...), &out, &errs)
+	if said := out.String() + errs.String(); got != code || !strings.Contains(said, says) || says == "" && strings.Contains(said, "pass") {
+		env.Errorf("check %v exits with %d, want %d and %q:\n%s", args, got, code, says, said)
+	}
 }
 
 // The retries of a job for which the ledger has no room are judged together with those of other

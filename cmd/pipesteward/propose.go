@@ -34,7 +34,7 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			"2 for a wrong command line.",
 		Flags: append(adminFlags(),
 			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of the cache of `pipesteward backtest --passing-logs`, whose logs of the same GitLab are tried, too; default: as there"},
-			&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable)"},
+			&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable); - reads one from standard input"},
 			&cli.StringFlag{Name: "part", Value: "all", Usage: "write only `PART`: rules, the file of the class and the rule, or test, that of its test; all: both, with --- between"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -120,6 +120,16 @@ const maxPassing = 100 << 20
 // Each implements unknown.Logs.
 func (paths passingLogs) Each(visit func(name, log string) error) error {
 	for _, path := range paths {
+		if path == standardStream {
+			log, err := readFile(path)
+			if err == nil {
+				err = visit(path, string(log))
+			}
+			if err != nil {
+				return fmt.Errorf("--passing: %w", err)
+			}
+			continue
+		}
 		err := filepath.WalkDir(path, func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 
@@ -156,20 +155,19 @@ func labelled(what any, text string) string {
 	return fmt.Sprintf("%s: %s", what, text)
 }
 
-// writePage writes the report as a page to a new file or in place of an old one, or to
-// standard output where the name is "-".
+// writePage writes the report as a page to a file, or to standard output.
 func writePage(stdout io.Writer, name string, r report.Report) error {
 	var b bytes.Buffer
 	if err := page.Write(&b, r); err != nil {
 		return err
 	}
-	if name == "-" {
-		_, err := stdout.Write(b.Bytes())
-		return err
-	}
-	if err := os.WriteFile(name, b.Bytes(), 0o644); err != nil { //nolint:gosec // people share it
+	err := writeFile(stdout, name, b.Bytes())
+	switch {
+	case err != nil:
 		return fmt.Errorf("the page can't be written: %w", err)
+	case name == standardStream:
+		return nil
 	}
-	_, err := fmt.Fprintf(stdout, "The report is in %s: open it in a browser.\n", name)
+	_, err = fmt.Fprintf(stdout, "The report is in %s: open it in a browser.\n", name)
 	return err
 }

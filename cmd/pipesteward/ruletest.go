@@ -47,7 +47,7 @@ func testCommand(stdout io.Writer) *cli.Command {
 			&cli.StringFlag{Name: "run", Usage: "run only tests whose name matches this `REGEXP`"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "also list the tests that pass"},
 			&cli.BoolFlag{Name: "require-coverage", Usage: "fail if a rule fires in no test"},
-			&cli.StringFlag{Name: "junit", Usage: "write the results to `FILE` as JUnit XML, for GitLab's artifacts:reports:junit"},
+			&cli.StringFlag{Name: "junit", Usage: "write the results to `FILE` as JUnit XML, for GitLab's artifacts:reports:junit; - is standard output, which has nothing else then"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if !c.Args().Present() {
@@ -60,6 +60,9 @@ func testCommand(stdout io.Writer) *cli.Command {
 			if c.IsSet("run") && c.Bool("require-coverage") {
 				return &usageError{errors.New("--require-coverage is about all tests: leave --run out")}
 			}
+			if err := readOnce("the files of tests", c.Args().Slice()...); err != nil {
+				return err
+			}
 			files, err := loadTests(c.Args().Slice())
 			if err != nil {
 				return err
@@ -67,11 +70,14 @@ func testCommand(stdout io.Writer) *cli.Command {
 			r := testRun{only: only, verbose: c.Bool("verbose"), print: newPrinter(stdout)}
 			r.run(ctx, files)
 			r.sum(files, !c.IsSet("run"))
-			if _, err := io.WriteString(stdout, r.out.String()); err != nil {
-				return err
+			junit := c.String("junit")
+			if junit != standardStream {
+				if _, err := io.WriteString(stdout, r.out.String()); err != nil {
+					return err
+				}
 			}
-			if path := c.String("junit"); path != "" {
-				if err := r.writeJUnit(path); err != nil {
+			if junit != "" {
+				if err := r.writeJUnit(stdout, junit); err != nil {
 					return fmt.Errorf("--junit: %w", err)
 				}
 			}
@@ -85,7 +91,7 @@ func loadTests(paths []string) ([]*ruletest.File, error) {
 	var all []*ruletest.File
 	var mistakes schema.FileErrors
 	for _, path := range paths {
-		data, err := os.ReadFile(path)
+		data, err := readFile(path)
 		if err != nil {
 			return nil, err
 		}
@@ -314,11 +320,11 @@ func (s *junitSuite) add(t *ruletest.Test, took time.Duration, result ruletest.R
 
 func seconds(d time.Duration) string { return strconv.FormatFloat(d.Seconds(), 'f', 6, 64) }
 
-func (r *testRun) writeJUnit(path string) error {
+func (r *testRun) writeJUnit(stdout io.Writer, path string) error {
 	report := junitReport{Tests: r.passed + r.failed, Failures: r.failed, Suites: r.suites}
 	text, err := xml.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, append([]byte(xml.Header), append(text, '\n')...), 0o644)
+	return writeFile(stdout, path, append([]byte(xml.Header), append(text, '\n')...))
 }

@@ -17,8 +17,8 @@ func TestSeed(t *testing.T) {
 	env.gitlab = past.gitlab
 	server := env.run()
 	for _, says := range []string{
-		"2 runs that were run again added to what the server knows of retries; 0 were known, 1 say nothing about a retry at once",
-		"0 runs that were run again added to what the server knows of retries; 2 were known, 1 say nothing",
+		"2 runs that were run again added to what the server knows of retries; 0 were known, 1 says nothing about a retry at once",
+		"0 runs that were run again added to what the server knows of retries; 2 were known, 1 says nothing",
 	} {
 		code, stdout, stderr := past.backtest(t.Context(), "--project", "platform/*", "--seed", "--admin-url", server.admin)
 		if code != 0 {

@@ -53,8 +53,8 @@ func (env *environment) collect() *spans {
 		}
 		w.Header().Set("Content-Type", "application/x-protobuf")
 	}))
-	env.Cleanup(s.Server.Close)
-	env.variables = append(env.variables, "OTEL_EXPORTER_OTLP_ENDPOINT="+s.Server.URL, "OTEL_BSP_SCHEDULE_DELAY=10")
+	env.Cleanup(s.Close)
+	env.variables = append(env.variables, "OTEL_EXPORTER_OTLP_ENDPOINT="+s.URL, "OTEL_BSP_SCHEDULE_DELAY=10")
 	return s
 }
 

@@ -56,7 +56,7 @@ func TestUnknownOfReplicas(t *testing.T) {
 	one.refuses([]string{"propose", "none"}, `there is no group "none"`)
 
 	good := env.write("good.log", "$ make\nlicense server lic-1.example.com is fine\n")
-	rules := env.write("proposed.yaml", one.wants([]string{"propose", group.ID, "--part", "rules", "--passing", good}, "matches 0 of 1 logs"))
+	rules := env.write("proposed.yaml", one.wants([]string{"propose", group.ID, "--part", "rules", "--passing", good}, "matches 0 of 1 log of jobs that passed"))
 	test := env.write("proposed.test.yaml", other.wants([]string{"propose", group.ID, "--part", "test"}))
 	for _, args := range [][]string{{"check", "--strict", rules}, {"test", "--require-coverage", test}} {
 		var out, errs bytes.Buffer

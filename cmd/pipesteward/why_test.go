@@ -181,7 +181,7 @@ func TestWhyNotRetried(t *testing.T) {
 				p.post(env.gitlab.JobHookBody(job.ID))
 				p.eventually("the retry is deferred", func() bool { all := p.outcomes(); return len(all) == 2 && all[0].Result == event.ResultDeferred })
 			},
-			verdict: story.Deferred, says: "which waits: the budget of 1 retries in 1h for all projects is used up",
+			verdict: story.Deferred, says: "which waits: the budget of 1 retry in 1h for all projects is used up",
 		},
 		{
 			name:  "a circuit breaker",

@@ -1,9 +1,8 @@
 // Package admin serves operators: health, metrics, the rules, pauses and mutes in force,
 // the last webhook deliveries, the journal of decisions, and the queue.
 //
-// The package has more than 2,000 lines because it is one API: it has a file for each of its
-// resources, which share how requests are read, how roles are required, and how errors are
-// answered.
+// The package has more than 2,000 lines because each route of the API has its parameters,
+// checks and answers here.
 package admin
 
 import (
@@ -91,7 +90,7 @@ type RulesState struct {
 	Warnings schema.FileErrors `json:"warnings,omitempty"`
 }
 
-// Config is what New needs; all of it is required.
+// Config is what New needs; all of it is required but Page.
 type Config struct {
 	Addr       net.Addr         // of the listener
 	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
@@ -124,6 +123,7 @@ type Config struct {
 	Pprof bool
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
+	Page  interface{ Register(e *echo.Echo) } // the page for browsers, beside the API; nil: there is none
 	Now   func() time.Time
 	Log   *slog.Logger
 }
@@ -199,6 +199,9 @@ func New(cfg Config) http.Handler {
 	e.GET(backupPath, a.backup)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
+	if cfg.Page != nil {
+		cfg.Page.Register(e)
+	}
 	if cfg.Pprof {
 		profiles.Register(e)
 	}

@@ -320,7 +320,7 @@ func TestAdminAnswersErrors(t *testing.T) {
 			"/api/v1/decisions?action=repair&limit=0", nil, 400,
 			"parameter \"action\": it must be one of retry, play, cancel, erase, retry_pipeline, cancel_pipeline, cancel_outdated, notify\nparameter \"limit\": it must be a whole number from 1 to 500",
 		},
-		{"/api/v1/decisions?rules=a", nil, 400, `parameter "rules" is unknown: there are rule, action, outcome, project, pipeline, job, ref, since, limit, cursor, id`},
+		{"/api/v1/decisions?rules=a", nil, 400, `parameter "rules" is unknown: there are rule, action, outcome, project, pipeline, job, ref, since, text, limit, cursor, id`},
 		{"/api/v1/decisions?rule=a&rule=b", nil, 400, `parameter "rule" is given 2 times: give it once`},
 		{"/api/v1/decisions?cursor=none", nil, 400, `parameter "cursor": it must be the "next" of an earlier answer`},
 		{"/api/v1/decisions", errors.New("disk full"), 503, `the store did not answer: see /readyz and the log`},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -124,6 +125,7 @@ type decisionsQuery struct {
 	project               project
 	pipeline, job         int64 // 0 for any
 	ref                   string
+	text                  string // in lower case
 	since                 time.Time
 	limit                 int
 	cursor                string
@@ -153,6 +155,7 @@ func parseDecisionsQuery(v url.Values, now time.Time) (decisionsQuery, error) {
 		pipeline: pipeline,
 		job:      job,
 		ref:      v.Get("ref"),
+		text:     strings.ToLower(v.Get("text")),
 		since:    since,
 		limit:    limit,
 		cursor:   v.Get("cursor"),
@@ -171,5 +174,15 @@ func (q *decisionsQuery) matches(o *event.Outcome) bool {
 		q.project.matches(o.Project.Path, o.Project.ID) &&
 		(q.pipeline == 0 || q.pipeline == o.Pipeline.ID) &&
 		(q.job == 0 || q.job == o.Job.ID) &&
-		(q.ref == "" || q.ref == cmp.Or(o.Job.Ref, o.Pipeline.Ref))
+		(q.ref == "" || q.ref == cmp.Or(o.Job.Ref, o.Pipeline.Ref)) &&
+		(q.text == "" || containsText(o, q.text))
+}
+
+// containsText reports whether one of the texts that people know a decision by contains a
+// text in lower case, in any letter case.
+func containsText(o *event.Outcome, text string) bool {
+	return slices.ContainsFunc([]string{
+		o.Project.Path, o.Rule, o.Job.Name, o.Reason, o.Job.FailureReason, o.Job.FailureClass, cmp.Or(o.Job.Ref, o.Pipeline.Ref),
+		o.Commit.Title, o.User.Username, o.MergeRequest.Title, o.By.Name, o.ID,
+	}, func(field string) bool { return strings.Contains(strings.ToLower(field), text) })
 }

@@ -22,7 +22,7 @@ const (
 
 // parameters are those of a query that an address takes; others take none.
 var parameters = map[string][]string{
-	"/api/v1/decisions":  {"rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "limit", "cursor", "id"},
+	"/api/v1/decisions":  {"rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "text", "limit", "cursor", "id"},
 	"/api/v1/report":     {"since", "rule", "project", "dry_run", "person_after"},
 	"/api/v1/unknown":    {"since", "project", "id"},
 	"/api/v1/deliveries": {"result", "project", "pipeline", "job", "since", "limit", "cursor"},

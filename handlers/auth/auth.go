@@ -66,8 +66,21 @@ type Authorizer struct {
 	log           *slog.Logger
 }
 
-// userKey is the key of the sender's name in an Echo context.
-const userKey = "auth.user"
+// Keys of an Echo context: of the sender's name, and of what the sender may do.
+const (
+	userKey = "auth.user"
+	roleKey = "auth.role"
+)
+
+// RoleOf returns what the sender of a request may do that Require has let pass.
+func RoleOf(c echo.Context) Role {
+	role, _ := c.Get(roleKey).(Role)
+	return role
+}
+
+// authenticatedKey is the key of the Identity in the context of a request whose sender is
+// authenticated. A request that a handler makes of it is the same sender's.
+type authenticatedKey struct{}
 
 // User returns the authenticated user who sent the request; "" where nobody is
 // authenticated.
@@ -82,28 +95,50 @@ func (a *Authorizer) Require(needs func(echo.Context) Role) echo.MiddlewareFunc 
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			needed := needs(c)
-			if a == nil || needed == RoleNone || a.signIn.serves(c.Path()) {
+			if a == nil {
+				c.Set(roleKey, RoleOperate)
 				return next(c)
 			}
-			if err := a.webConfig.limit(); err != nil {
+			if needed == RoleNone || a.signIn.serves(c.Path()) {
+				return next(c)
+			}
+			sender, err := a.senderOf(c)
+			if err != nil {
 				return refuse(c, err)
 			}
 			if a.authenticator == nil {
+				c.Set(roleKey, RoleOperate)
 				return next(c)
-			}
-			sender, err := a.authenticator.authenticate(c.Request())
-			if err != nil {
-				return refuse(c, err)
 			}
 			if why := a.roles.lacks(sender, needed, a.kind); why != "" {
 				a.log.Info("request to the admin address refused", "user", sender.User, "reason", why, "method", c.Request().Method, "path", c.Path())
 				return refuse(c, forbidden("%s", why))
 			}
 			c.Set(userKey, sender.User)
+			c.Set(roleKey, a.roles.ofRequest(sender))
 			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 			return next(c)
 		}
 	}
+}
+
+// senderOf returns who sent a request, once it is within the rate limit; the zero Identity
+// where nobody is authenticated.
+func (a *Authorizer) senderOf(c echo.Context) (sender Identity, err error) {
+	r := c.Request()
+	if sender, known := r.Context().Value(authenticatedKey{}).(Identity); known {
+		return sender, nil
+	}
+	if err := a.webConfig.limit(); err != nil {
+		return sender, err
+	}
+	if a.authenticator != nil {
+		if sender, err = a.authenticator.authenticate(r); err != nil {
+			return sender, err
+		}
+	}
+	c.SetRequest(r.WithContext(context.WithValue(r.Context(), authenticatedKey{}, sender)))
+	return sender, nil
 }
 
 // refusal is the answer to a request whose sender is not known.

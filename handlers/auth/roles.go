@@ -51,6 +51,14 @@ func (r Roles) of(sender Identity) Role {
 	}
 }
 
+// ofRequest returns the highest role of the sender, as far as the credentials have it.
+func (r Roles) ofRequest(sender Identity) Role {
+	if sender.ReadOnly {
+		return min(r.of(sender), RoleRead)
+	}
+	return r.of(sender)
+}
+
 // named returns the groups that have a role.
 func (r Roles) named(groups []string) []string {
 	var named []string

@@ -9,7 +9,7 @@ var attemptsOverLimit = Check{
 		for _, p := range every {
 			for _, a := range p.rule.Actions {
 				if most := p.set.Limits.PerJob; a.Verb == event.VerbRetry && a.MaxAttempts > most {
-					p.warnAt(p.rule.Node, "max_attempts: %d is never reached, because limits.per_job allows %d runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, most)
+					p.warnAt(p.rule.Node, "max_attempts: %d is never reached, because limits.per_job is %d, for all runs of a job in a pipeline: raise that, or lower this", a.MaxAttempts, most)
 				}
 			}
 		}

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
+
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -108,9 +110,34 @@ func (r Reader) dirOf(project int64) (string, error) {
 	instance := strings.NewReplacer(":", "_", "/", "_").Replace(u.Host + u.Path)
 	dir := filepath.Join(r.Dir, instance, strconv.FormatInt(project, 10))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("the cache can't be written: %w", err)
+		return "", cacheError("can't be written", err)
 	}
 	return dir, nil
+}
+
+// CacheError says that the files can't be read or written, so that no project's can.
+type CacheError struct{ err error }
+
+func cacheError(what string, err error) error {
+	return &CacheError{fmt.Errorf("the cache %s: %w", what, err)}
+}
+
+func (e *CacheError) Error() string { return e.err.Error() }
+
+func (e *CacheError) Unwrap() error { return e.err }
+
+// checkFiles returns an error if directories have the names of files.
+func checkFiles(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return cacheError("can't be read", err)
+	}
+	wrong := slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() || !strings.HasSuffix(e.Name(), suffix) })
+	if len(wrong) == 0 {
+		return nil
+	}
+	return cacheError("can't be used", fmt.Errorf("in %s, %s in the place of %s, such as %s: remove what is no file, or choose another cache",
+		dir, english.Plural(len(wrong), "directory is", "directories are"), english.PluralWord(len(wrong), "a file", "files"), wrong[0].Name()))
 }
 
 // open finds the pages of a project. Those that may have changed, or can't be used, are
@@ -120,8 +147,11 @@ func (r Reader) open(project int64) (*files, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.removeParts(dir); err != nil {
+	if err := checkFiles(dir); err != nil {
 		return nil, err
+	}
+	if err := r.removeParts(dir); err != nil {
+		return nil, cacheError("can't be written", err)
 	}
 	f := &files{dir: dir, read: func(h header) (*page, error) { return r.readPage(dir, h) }}
 	names, err := filepath.Glob(filepath.Join(dir, "jobs-*"+suffix))
@@ -137,16 +167,24 @@ func (r Reader) open(project int64) (*files, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // another process has removed it
 		case err != nil:
-			r.Say(fmt.Sprintf("%s %v: it is read anew from GitLab", name, err))
+			r.Unusable(name, err)
 		case h.Until.IsZero() || r.Now().Before(h.Until):
 			f.pages = append(f.pages, h)
 			continue
 		}
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := remove(name); err != nil {
 			return nil, err
 		}
 	}
 	return f, nil
+}
+
+// remove removes a file that can't be used; another process may have done so.
+func remove(name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return cacheError("can't be written", err)
+	}
+	return nil
 }
 
 // removeParts removes files that a process did not live to write as a whole.
@@ -179,6 +217,14 @@ func (h header) usable(instance string, project int64) error {
 
 var errDamaged = errors.New("is damaged")
 
+// unreadable returns the error for a file that the system does not let this process read.
+func unreadable(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		err = of.Err // without the name
+	}
+	return fmt.Errorf("can't be read (%w)", err)
+}
+
 // covering returns the page with the jobs that come after the one with an id; nil: no file
 // has them.
 func (f *files) covering(after int64) (*page, error) {
@@ -208,10 +254,11 @@ func (r Reader) readPage(dir string, h header) (*page, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("the cache can't be read: %w", err)
-	}
 	p := &page{header: h}
+	unusable := errDamaged
+	if err != nil {
+		unusable = unreadable(err)
+	}
 	_, lines, _ := bytes.Cut(body, []byte("\n"))
 	jobs := 0
 	for line := range bytes.Lines(lines) {
@@ -223,11 +270,8 @@ func (r Reader) readPage(dir string, h header) (*page, error) {
 		p.Pipelines = append(p.Pipelines, of)
 	}
 	if err != nil || jobs != h.Jobs {
-		r.Say(fmt.Sprintf("%s %v: it is read anew from GitLab", name, errDamaged))
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		return nil, nil
+		r.Unusable(name, unusable)
+		return nil, remove(name)
 	}
 	return p, nil
 }
@@ -259,13 +303,16 @@ func anys[T any](list []T) []any {
 // readHeader reads the first line of a file.
 func readHeader(name string) (h header, err error) {
 	f, err := os.Open(name)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return h, err
+	}
+	if err != nil {
+		return h, unreadable(err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	line, err := bufio.NewReader(f).ReadBytes('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
-		return h, err
+		return h, unreadable(err)
 	}
 	if json.Unmarshal(line, &h) != nil {
 		return h, errDamaged
@@ -278,7 +325,7 @@ func readHeader(name string) (h header, err error) {
 func writeFile(name string, body []byte) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("the cache can't be written: %w", err)
+			err = cacheError("can't be written", err)
 		}
 	}()
 	f, err := os.CreateTemp(filepath.Dir(name), partPrefix+"*") // with mode 0600

@@ -60,9 +60,10 @@ type Reader struct {
 	Window int64  // how many bytes of a log's end GitLab's Log returns
 	Now    func() time.Time
 	Sleep  func(ctx context.Context, d time.Duration) error // between two tries of a request
-	// Say is called with what a person should know: a file that can't be used, a wait.
-	// Several goroutines may call it.
-	Say func(line string)
+	// Say is called with what a person should know, such as a wait; Unusable with a file that
+	// can't be used, and is read anew from GitLab, and why. Several goroutines may call them.
+	Say      func(line string)
+	Unusable func(file string, why error)
 }
 
 // Pipeline is a pipeline with the runs of its jobs, by id ascending, without trigger jobs.
@@ -119,6 +120,13 @@ func (r Reader) Pipelines(ctx context.Context, project gitlab.Project, from time
 			return all.pipelines(from), nil
 		}
 	}
+}
+
+// IsGeneral reports whether an error of a Reader would keep it from reading anything: it is
+// that of ctx, of GitLab as a whole, or of the files. Others are about one project or one job.
+func IsGeneral(ctx context.Context, err error) bool {
+	_, ofFiles := errors.AsType[*CacheError](err)
+	return err != nil && (ofFiles || ctx.Err() != nil || event.Transient(err) || event.Unavailable(err))
 }
 
 // page reads a page from GitLab.

@@ -94,6 +94,7 @@ func newReading(t *testing.T, jobs int) *reading {
 	r.reader = history.Reader{
 		GitLab: r.gitlab, Dir: t.TempDir(), Window: 1000, Now: func() time.Time { return now },
 		Sleep: func(context.Context, time.Duration) error { return nil }, Say: func(line string) { r.said = append(r.said, line) },
+		Unusable: func(file string, why error) { r.said = append(r.said, fmt.Sprintf("%s %v", file, why)) },
 	}
 	return r
 }
@@ -325,8 +326,8 @@ func TestFilesThatCanNotBeUsed(t *testing.T) {
 		change func(text string) string
 		says   string
 	}{
-		{"of another version", func(text string) string { return strings.Replace(text, `"version":2`, `"version":3`, 1) }, "is of another version of Pipesteward (its format is 3, this one's is 2): it is read anew"},
-		{"no header", func(string) string { return "\x00\x00" }, "is damaged: it is read anew"},
+		{"of another version", func(text string) string { return strings.Replace(text, `"version":2`, `"version":3`, 1) }, "is of another version of Pipesteward (its format is 3, this one's is 2)"},
+		{"no header", func(string) string { return "\x00\x00" }, "is damaged"},
 		{"empty", func(string) string { return "" }, "is damaged"},
 		{"cut short", func(text string) string { return text[:len(text)-30] }, "is damaged"},
 		{"lacks a line", func(text string) string { return text[:strings.LastIndex(text[:len(text)-1], "\n")+1] }, "is damaged"},
@@ -356,6 +357,29 @@ func TestFilesThatCanNotBeUsed(t *testing.T) {
 			}
 			want(t, ids, 1, 60)
 		})
+	}
+}
+
+// TestDirectoriesInThePlaceOfFiles are one error, which says how many there are, before
+// GitLab is read; one that comes later is an error, too.
+func TestDirectoriesInThePlaceOfFiles(t *testing.T) {
+	r := newReading(t, 60)
+	r.ids(time.Time{})
+	pages := r.files("jobs-*")
+	blocked := []string{pages[0], pages[1], filepath.Join(filepath.Dir(pages[0]), "log-3.jsonl")}
+	for _, name := range blocked {
+		if err := errors.Join(os.RemoveAll(name), os.MkdirAll(filepath.Join(name, "full"), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.gitlab.pages, r.said = nil, nil
+	_, err := r.reader.Pipelines(t.Context(), gitlab.Project{Project: event.Project{ID: 7, Path: "platform/shop"}}, time.Time{}, func(time.Time, int) {})
+	if !history.IsGeneral(t.Context(), err) || !strings.Contains(err.Error(), "3 directories are in the place of files, such as jobs-") || len(r.gitlab.pages)+len(r.said) > 0 {
+		t.Errorf("%v, after %d pages and %q", err, len(r.gitlab.pages), r.said)
+	}
+	r.gitlab.logs = map[int64]string{3: "ERROR: Job failed\n"}
+	if _, err := r.reader.Log(t.Context(), 7, 3, now.Add(-48*time.Hour)); !history.IsGeneral(t.Context(), err) || !strings.Contains(err.Error(), "the cache can't be written: ") {
+		t.Error(err)
 	}
 }
 

@@ -42,9 +42,9 @@ func (r Reader) log(ctx context.Context, prefix string, project, job int64, ende
 		return "", err
 	}
 	name := filepath.Join(dir, fmt.Sprintf("%s%d%s", prefix, job, suffix))
-	text, found, err := r.readLog(name, project, job)
-	if found || err != nil {
-		return text, err
+	text, found := r.readLog(name, project, job)
+	if found {
+		return text, nil
 	}
 	var log gitlab.Log
 	err = r.try(ctx, func() (err error) {
@@ -102,23 +102,23 @@ func (p Passing) Each(visit func(name, log string) error) error {
 }
 
 // readLog reads the file of a log, if there is one that can be used.
-func (r Reader) readLog(name string, project, job int64) (text string, found bool, err error) {
+func (r Reader) readLog(name string, project, job int64) (text string, found bool) {
 	body, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("the cache can't be read: %w", err)
+		return "", false
 	}
 	first, rest, _ := bytes.Cut(body, []byte("\n"))
 	var h header
 	unusable := errDamaged
+	if err != nil {
+		unusable = unreadable(err)
+	}
 	if json.Unmarshal(first, &h) == nil && h.Job == job && h.Bytes == len(rest) {
 		unusable = h.usable(r.GitLab.Instance(), project)
 	}
 	if unusable != nil {
-		r.Say(fmt.Sprintf("%s %v: it is read anew from GitLab", name, unusable))
-		return "", false, nil
+		r.Unusable(name, unusable)
+		return "", false
 	}
-	return string(rest), h.Window == r.Window, nil
+	return string(rest), h.Window == r.Window
 }

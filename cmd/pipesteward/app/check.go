@@ -36,7 +36,7 @@ func (o Options) Check() error {
 	sources, err := ReadRules(o.Rules)
 	if err == nil {
 		var loaded *rules.Rules
-		if loaded, _, err = loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err == nil {
+		if loaded, _, err = LoadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err == nil {
 			err = o.checkConfirm(loaded)
 		}
 		if err == nil {

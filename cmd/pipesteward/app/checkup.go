@@ -83,7 +83,7 @@ func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) 
 	quiet := slog.New(slog.DiscardHandler) // the findings say it
 	if sources, err := ReadRules(o.Rules); err != nil {
 		cfg.RulesErr, cfg.RulesUnread = fmt.Errorf("--rules: %w", err), true
-	} else if loaded, found, err := loadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err != nil {
+	} else if loaded, found, err := LoadSources(sources, rulefile.Options{DryRun: o.DryRun, Capacity: limits.NewCapacity()}); err != nil {
 		cfg.RulesErr = err
 	} else {
 		cfg.Rules, cfg.Warnings = loaded, len(found)

@@ -56,12 +56,12 @@ func LoadRules(path string, o rulefile.Options) (*rules.Rules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--rules: %w", err)
 	}
-	loaded, _, err := loadSources(sources, o)
+	loaded, _, err := LoadSources(sources, o)
 	return loaded, err
 }
 
-// loadSources returns the rules and the warnings about them.
-func loadSources(sources []rulefile.Source, o rulefile.Options) (*rules.Rules, schema.FileErrors, error) {
+// LoadSources returns the rules and the warnings about them.
+func LoadSources(sources []rulefile.Source, o rulefile.Options) (*rules.Rules, schema.FileErrors, error) {
 	loaded, found := lint.Load(o, nil, sources...)
 	if loaded == nil {
 		return nil, nil, fmt.Errorf("the rules can't be used:\n%w", found.Of(schema.SeverityError))
@@ -112,7 +112,7 @@ func (l *liveRules) load(anyway bool) error {
 	var loaded *rules.Rules
 	var warnings schema.FileErrors
 	if err == nil {
-		loaded, warnings, err = loadSources(sources, l.options)
+		loaded, warnings, err = LoadSources(sources, l.options)
 	} else {
 		err = fmt.Errorf("--rules: %w", err)
 	}

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store/redistest"
+)
+
+const pageRules = `
+version: 1
+defaults: {channel: "#ci", group: false}
+rules:
+  - name: retry-stuck
+    on: job
+    if: failed_with("stuck_or_timeout_failure") and not (project.path startsWith "sandbox/")
+    actions: [retry: {max_attempts: 3, allow_stale: true}]
+  - name: retry-later
+    on: job
+    if: failed_with("api_failure")
+    actions: [retry: {delay: 2h, max_delay: 2h, allow_stale: true}]
+  - name: try-out
+    on: job
+    if: failed_with("runner_system_failure")
+    dry_run: true
+    actions: [retry: {allow_stale: true}]
+  - name: once-only
+    on: job
+    if: failed_with("script_failure") and (job.stage == "test" or job.name contains "deploy")
+    actions: [retry: {max_attempts: 1, allow_stale: true}]
+`
+
+// scriptName is the name of a job that would run a script where it is not escaped.
+const scriptName = `rspec "><img src=x onerror=alert(1)>`
+
+// fails makes a pipeline with a job that failed for a reason, and posts its event.
+func (env *environment) fails(p *program, path, name, reason string) gitlabtest.Job {
+	env.Helper()
+	project := env.gitlab.AddProject(gitlabtest.Project{Path: path})
+	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: name})
+	job := env.gitlab.Latest(pipeline.ID, name)
+	env.gitlab.Finish(job.ID, "failed", reason)
+	if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
+		env.Fatalf("the event of %s is answered with %d", name, code)
+	}
+	return job
+}
+
+// runPage runs a program with something of each kind to look at.
+func (env *environment) runPage(more ...string) (p *program, dead string) {
+	env.Helper()
+	env.write("rules.yaml", pageRules)
+	server := redistest.Start(env.T)
+	dead = env.buriedEvent(server.URL(), env.stuckJobOf("platform/dead"))
+	p = env.run(append([]string{"--store", server.URL()}, more...)...)
+	env.fails(p, "platform/shop", "rspec", "stuck_or_timeout_failure")
+	env.fails(p, "platform/shop-with-a-rather-long-name/backend", scriptName, "api_failure")
+	env.fails(p, "mobile/app", "build ios", "runner_system_failure")
+	env.fails(p, "mobile/android", "deploy", "script_failure")
+	p.eventually("all is decided", func() bool {
+		waiting := 0
+		all := p.outcomes()
+		for _, o := range all {
+			if o.Result == "" {
+				waiting++
+			}
+		}
+		return len(all) == 4 && waiting == 1
+	})
+	return p, dead
+}
+
+// TestPageInBrowser uses the page as a person does, with a keyboard, with a mouse and on a
+// phone.
+func TestPageInBrowser(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a browser takes its time")
+	}
+	t.Parallel()
+	env := newEnvironment(t)
+	p, dead := env.runPage()
+	job := p.outcomes()[3].Job
+	b := p.browse()
+
+	b.open("/")
+	b.says("1 dead record", "retry rspec", "can be used")
+	b.click(`header nav a[href="/decisions"]`)
+	b.at("/decisions")
+	b.says("retry deploy", "gave up", "dry run", scriptName)
+
+	// By keyboard: search, first row, its decision, its story.
+	b.key("/")
+	b.press("STUCK_or\r")
+	b.at("text=STUCK_or")
+	b.saysNot("retry deploy")
+	b.press("j\r")
+	b.at("/decision?id=")
+	b.says("Why the rule matched", `failed_with("stuck_or_timeout_failure")`, "true")
+	b.click("a.button")
+	b.at("/story?url=")
+	b.says("What happened", "What the rules made of", "retry-later")
+
+	for _, view := range []struct{ name, path string }{
+		{"overview", "/"},
+		{"decisions", "/decisions"},
+		{"filtered", "/decisions?outcome=done&text=rspec"},
+		{"nothing", "/decisions?text=nowhere"},
+		{"queue", "/queue"},
+		{"dead", "/dead"},
+		{"pauses", "/pauses"},
+		{"decision", "/decision?id=" + url.QueryEscape(p.outcomes()[0].ID)},
+		{"story", "/story?url=" + url.QueryEscape(job.URL)},
+		{"stories", "/story"},
+		{"wrong", "/decisions?since=yesterday"},
+	} {
+		b.open(view.path)
+		for _, scheme := range []string{"light", "dark"} {
+			b.shows(view.name, 1280, scheme)
+			b.shows(view.name, 360, scheme)
+		}
+	}
+	b.do("a large screen", chromedp.EmulateViewport(1280, 900))
+
+	// What changes is shown without loading the page again.
+	b.open("/decisions")
+	b.says("Live.")
+	env.fails(p, "platform/live", "fresh", "runner_system_failure")
+	b.says("retry fresh")
+
+	// A pause, and its end.
+	b.open("/pauses")
+	b.fill("input[name=project]", "platform/**")
+	b.fill(".change input[name=reason]", "runners are replaced")
+	b.fill(".change input[name=by]", "Ada")
+	b.click("button[value=pause]")
+	b.says("The pause is in force.", "projects platform/**", "1 pause", "runners are replaced")
+	b.shows("paused", 1280, "light")
+	b.shows("paused", 360, "dark")
+	b.click(".ask summary")
+	b.click("button[value=resume]")
+	b.says("The pause has ended", "Nothing is paused.")
+
+	// A dead record is put back, and carried out.
+	b.open("/dead")
+	b.says("a bug that is mended")
+	b.click(".ask summary")
+	b.shows("requeue", 360, "light")
+	b.do("a large screen", chromedp.EmulateViewport(1280, 900))
+	b.fill(".ask[open] input[name=by]", "Ada")
+	b.fill(".ask[open] input[name=reason]", "it is mended")
+	b.click(".ask[open] button")
+	b.says("The record is in the queue again", "No record is dead")
+	p.eventually("the job is retried", func() bool { return env.gitlab.Count("POST", "/retry") == 2 })
+
+	// Without a script, a record is dropped by a plain form.
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.open("/queue")
+	b.click(".ask summary")
+	b.click(".ask[open] button.danger")
+	p.eventually("the queue is empty", func() bool {
+		d, ok := p.depth()
+		return ok && d.queued() == 0
+	})
+	var made []string
+	for _, c := range p.changes() {
+		made = append(made, strings.TrimSpace(c.Action+" "+c.Target+" by "+c.By))
+	}
+	all := strings.Join(made, "\n")
+	for _, want := range []string{"pause project:platform/** by Ada", "resume project:platform/** by", "requeue " + dead + " by Ada", "drop decision:"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("the changes are\n%s\nwant %q", all, want)
+		}
+	}
+}
+
+// changes returns what people changed, newest first.
+func (p *program) changes() []event.Change {
+	p.Helper()
+	var page struct{ Changes []event.Change }
+	code, text := p.get("/api/v1/changes")
+	if err := json.Unmarshal([]byte(text), &page); err != nil || code != http.StatusOK {
+		p.Fatalf("changes: %d %v in %s", code, err, text)
+	}
+	return page.Changes
+}

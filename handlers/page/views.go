@@ -1,0 +1,38 @@
+package page
+
+import (
+	"embed"
+	"html/template"
+)
+
+// views are all views: those in the navigation in its order, and those that others link to.
+var views = []view{
+	{Path: "/", Title: "Overview", file: "overview", linked: true, read: readOverview},
+	{Path: "/decisions", Title: "Decisions", file: "decisions", linked: true, read: readDecisions},
+	{Path: "/queue", Title: "Queue", file: "queue", linked: true, read: readQueue, changes: queueChanges},
+	{Path: "/dead", Title: "Dead records", file: "dead", linked: true, read: readDead, changes: queueChanges},
+	{Path: "/pauses", Title: "Pauses", file: "pauses", linked: true, read: readPauses, changes: pauseChanges},
+	{Path: "/decision", Title: "Decision", file: "decision", read: readDecision},
+	{Path: "/story", Title: "Story", file: "story", still: true, read: readStory},
+}
+
+// InNavigation says whether the view is in the navigation.
+func (v view) InNavigation() bool { return v.linked }
+
+// Followed says whether browsers follow the view.
+func (v view) Followed() bool { return !v.still }
+
+//go:embed views
+var viewFiles embed.FS
+
+// templates are those of the views, by their files.
+var templates = parseTemplates()
+
+func parseTemplates() map[string]*template.Template {
+	frame := template.Must(template.New("frame").Funcs(functions).ParseFS(viewFiles, "views/frame.tmpl", "views/parts.tmpl"))
+	all := map[string]*template.Template{}
+	for _, v := range views {
+		all[v.file] = template.Must(template.Must(frame.Clone()).ParseFS(viewFiles, "views/"+v.file+".tmpl"))
+	}
+	return all
+}
