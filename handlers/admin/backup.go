@@ -26,8 +26,8 @@ const (
 // Backups copies the store.
 type Backups interface {
 	// Backup returns a copy of the store as it is, and its length in bytes. Its errors are
-	// ErrNoBackup for a store that can't be copied so, and an *event.StateError while another
-	// copy is made.
+	// ErrNoBackup for a store that can't be copied so, and an *event.StateError if another
+	// copy is made for too long.
 	Backup(ctx context.Context) (io.ReadCloser, int64, error)
 }
 

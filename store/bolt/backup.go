@@ -7,7 +7,7 @@ import (
 	"github.com/pipesteward/pipesteward/store/bolt/file"
 )
 
-// ErrBackupRuns is returned while another backup is made.
+// ErrBackupRuns is returned if another backup is not done in time.
 var ErrBackupRuns = file.ErrCopyRuns
 
 // Backup returns a copy of the store as it is after the last commit, and its length in bytes.

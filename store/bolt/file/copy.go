@@ -14,22 +14,29 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// ErrCopyRuns is returned while there is another copy: each takes as much space as the file.
+// ErrCopyRuns is returned if another copy is not closed in time: each takes as much space as
+// the file.
 var ErrCopyRuns = errors.New("store: another backup is being made: wait until it is done")
 
 // Copy returns a copy of the file as it is after the last commit, and its length in bytes. The
-// caller closes it. Copy ends early when ctx is done or closing is closed.
+// caller closes it. Copy waits until the last copy is closed. It ends early when ctx is done or
+// closing is closed.
 //
 // The copy is a file beside this one, which is gone when it is closed, or when the process
 // ends. It takes one read transaction for as long as the disk needs: writers go on meanwhile,
 // and only the space that they free then can't be used again, so that the file may grow by it.
 func (f *File) Copy(ctx context.Context, closing <-chan struct{}) (_ io.ReadCloser, size int64, err error) {
-	if !f.copying.TryLock() {
+	select {
+	case f.copying <- struct{}{}:
+	case <-ctx.Done():
 		return nil, 0, ErrCopyRuns
+	case <-closing:
+		return nil, 0, store.ErrClosed
 	}
+	done := func() { <-f.copying }
 	defer func() {
 		if err != nil {
-			f.copying.Unlock()
+			done()
 		}
 	}()
 	path := f.Path() + ".backup"
@@ -42,7 +49,7 @@ func (f *File) Copy(ctx context.Context, closing <-chan struct{}) (_ io.ReadClos
 	if err != nil {
 		return nil, 0, err
 	}
-	c := &copied{File: to, done: f.copying.Unlock}
+	c := &copied{File: to, done: done}
 	if runtime.GOOS == "windows" { // where the name of an open file can't be removed
 		c.remove = func() error { return os.Remove(path) }
 	} else {

@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +31,7 @@ type File struct {
 	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
 	damage chan error            // what Damaged returns
 
-	copying sync.Mutex // held while there is a copy
+	copying chan struct{} // has room for the one copy
 }
 
 // Open opens the file at path, or creates it (mode 0600; its directory must exist), and
@@ -66,7 +65,7 @@ func Open(path string, maxSize int, prepare func(*bbolt.DB) error) (f *File, err
 		_ = db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
-	return &File{DB: db, info: info, damage: make(chan error, 1)}, nil
+	return &File{DB: db, info: info, damage: make(chan error, 1), copying: make(chan struct{}, 1)}, nil
 }
 
 // damaged returns the error of a file in which bbolt has panicked.
