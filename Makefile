@@ -61,6 +61,7 @@ soak: redis ## the tests that take minutes: kill the program at every step, and 
 	go test -run 'Killed|StormOfFailures|SlackFailsInEveryWay' -timeout 30m ./actions/notify -args -kill-each 1 -full-burst
 	go test -run '^TestSlackFaults$$' -v -timeout 30m ./cmd/pipesteward -args -slack.pipelines 200
 	go test -run '^TestCutShort$$' -timeout 30m ./actions/catchup -args -kill-each 1
+	go test -run '^TestBackupIsRestored$$' -v -timeout 30m ./cmd/pipesteward -args -backup.deliveries 2000
 	go test -run '^TestSoak$$' -v -timeout 30m ./cmd/pipesteward -args -soak.deliveries 20000 -soak.kills 2m
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m
 

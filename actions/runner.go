@@ -26,6 +26,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -119,6 +120,9 @@ type Config struct {
 	// SeenTTL is how long the store keeps in which status a job or a pipeline was seen,
 	// for catch-up; 0: it keeps none.
 	SeenTTL time.Duration
+	// LedgerRetention is how long what retries taught is kept after the last one; 0: for
+	// ledger.DefaultRetention.
+	LedgerRetention time.Duration
 	// Own is the CI job that this process runs in: no action ends or changes it.
 	Own Own
 	// Rights is asked before each action that a person requested or confirmed; nil: such
@@ -163,6 +167,7 @@ func New(c Config) *Runner {
 	r.retries = follow.Retries{Guard: c.Guard, Queue: c.Queue, Journal: r.notifier, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
 	r.ledger = ledger.New(ledger.Config{
 		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,
+		Retention: cmp.Or(c.LedgerRetention, ledger.DefaultRetention),
 	})
 	r.sweeps = sweep.NewHandler(sweep.Sweeper{
 		GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, Metrics: c.Metrics, Pauses: r.gate.Pauses,

@@ -81,6 +81,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,20 @@ const (
 	DefaultDedupeTTL  = 72 * time.Hour      // of the ids of records
 	DefaultJournalTTL = 30 * 24 * time.Hour // of journal entries
 )
+
+// Retention is how long a store keeps the entries of its lists. A shorter one than before
+// is in force for those that are there, too: they are listed no more at once, and the next
+// entries of the same list remove them, some each. A longer one keeps what was not removed.
+type Retention struct {
+	Journal time.Duration            // 0: DefaultJournalTTL
+	Logs    map[string]time.Duration // by the keys of logs; others: as Journal
+}
+
+// OfJournal returns the time to live of journal entries.
+func (r Retention) OfJournal() time.Duration { return cmp.Or(r.Journal, DefaultJournalTTL) }
+
+// OfLog returns the time to live of the entries of the log of a key.
+func (r Retention) OfLog(key string) time.Duration { return cmp.Or(r.Logs[key], r.OfJournal()) }
 
 // ErrLeaseLost is returned to a worker that no longer owns its record: the
 // lease expired and another worker leased the record, or Done, Defer or Bury

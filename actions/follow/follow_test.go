@@ -264,7 +264,7 @@ func TestEndOfARunThatOthersRetry(t *testing.T) {
 	if o.Result != event.ResultDone || o.NewRun.ID != again.ID || o.NewRun.Status != "failed" || o.NewRun.Duration != 90 {
 		t.Errorf("%s: the new run is %+v, want job %d", o.Result, o.NewRun, again.ID)
 	}
-	r, err := report.Reader{Journal: h.DB, Now: h.Now, Prices: h.Rules.Load().Prices, MaxEntries: report.DefaultMaxEntries}.Report(t.Context(), report.Query{})
+	r, err := report.Reader{Journal: h.DB, Now: h.Now, Prices: h.Rules.Load().Prices, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}.Report(t.Context(), report.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +321,7 @@ func TestCanceledRun(t *testing.T) {
 	if o.Result != event.ResultDone || o.NewRun.ID != again.ID || o.NewRun.Status != "canceled" {
 		t.Errorf("%s: the new run is %+v, want job %d, canceled", o.Result, o.NewRun, again.ID)
 	}
-	r, err := report.Reader{Journal: h.DB, Now: h.Now, Prices: h.Rules.Load().Prices, MaxEntries: report.DefaultMaxEntries}.Report(t.Context(), report.Query{})
+	r, err := report.Reader{Journal: h.DB, Now: h.Now, Prices: h.Rules.Load().Prices, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}.Report(t.Context(), report.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

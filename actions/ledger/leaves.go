@@ -22,6 +22,8 @@ const (
 	maxLeaves = 200
 	maxShared = 200
 	maxValue  = 1 << 20
+	// unused is after how much time without a try a job's leaf makes room, too.
+	unused = 30 * 24 * time.Hour
 	// faded is the weight up to which a job's leaf makes room for that of another job.
 	faded = 0.5
 	// maxRecent is how many results a leaf has for people to read.
@@ -188,13 +190,12 @@ func (all leaves) place(of label, now time.Time) label {
 }
 
 // dispensable returns the index of the leaf that makes room for a new one of a label, -1 if
-// none does. The leaves of others do for that of a rule, and any do that have faded, or as
-// much time without a try as the store keeps values: those of others first, then the
-// lightest, then the oldest.
+// none does. The leaves of others do for that of a rule, and any do that have faded or are
+// unused: those of others first, then the lightest, then the oldest.
 func (all leaves) dispensable(of label, now time.Time) int {
 	found := -1
 	for i, leaf := range all {
-		goes := leaf.Rule == "" && of.Rule != "" || leaf.at(now).weight() <= faded || now.Sub(leaf.At) >= remembered
+		goes := leaf.Rule == "" && of.Rule != "" || leaf.at(now).weight() <= faded || now.Sub(leaf.At) >= unused
 		if leaf.Job != "" && goes && (found < 0 || leaf.goesBefore(all[found], now)) {
 			found = i
 		}

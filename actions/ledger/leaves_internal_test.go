@@ -93,11 +93,11 @@ func TestRoom(t *testing.T) {
 	}
 	for n := 2; n < maxLeaves; n++ {
 		for range 9 {
-			all.add(name(n), counts{Passed: 1, At: noon.Add(halfLife + remembered - time.Hour)}, noon.Add(halfLife+remembered-time.Hour), 0)
+			all.add(name(n), counts{Passed: 1, At: noon.Add(halfLife + unused - time.Hour)}, noon.Add(halfLife+unused-time.Hour), 0)
 		}
 	}
-	all.add(newer, counts{Passed: 1, At: noon.Add(halfLife + remembered - time.Hour)}, noon.Add(halfLife+remembered-time.Hour), 0)
-	if newest := (label{"r", "runner", "newest"}); all.add(newest, counts{Passed: 1, At: noon.Add(halfLife + remembered)}, noon.Add(halfLife+remembered), 0).label != newest || all.find(name(1)) != nil {
+	all.add(newer, counts{Passed: 1, At: noon.Add(halfLife + unused - time.Hour)}, noon.Add(halfLife+unused-time.Hour), 0)
+	if newest := (label{"r", "runner", "newest"}); all.add(newest, counts{Passed: 1, At: noon.Add(halfLife + unused)}, noon.Add(halfLife+unused), 0).label != newest || all.find(name(1)) != nil {
 		t.Error("the leaf of a job that had no try for 30 days makes no room")
 	}
 	for n := range 2 * maxShared {
@@ -108,7 +108,7 @@ func TestRoom(t *testing.T) {
 	}
 	if body, err := json.Marshal(all); err != nil {
 		t.Error(err)
-	} else if _, err := decode(body, noon.Add(halfLife+remembered)); err != nil {
+	} else if _, err := decode(body, noon.Add(halfLife+unused)); err != nil {
 		t.Errorf("what was written can't be read: %v", err)
 	}
 }

@@ -70,9 +70,9 @@ import (
 )
 
 const (
-	// remembered is how long the store keeps statistics after the last try: as long as
-	// journal entries.
-	remembered = store.DefaultJournalTTL
+	// DefaultRetention is how long the store keeps statistics after the last try, unless a
+	// setting says otherwise.
+	DefaultRetention = 30 * 24 * time.Hour
 	// maxAdds is how often a try is added again at once because another replica has changed
 	// the statistics meanwhile, and addLater when it is tried again then.
 	maxAdds  = 5
@@ -116,6 +116,8 @@ type Config struct {
 	Metrics   Metrics
 	Now       func() time.Time
 	Log       *slog.Logger
+	// Retention is how long statistics are kept after the last try that they count.
+	Retention time.Duration
 }
 
 // Ledger is the ledger of all replicas. It is safe for concurrent use.
@@ -211,7 +213,7 @@ func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, isNew bool, e
 		return c, false, err
 	}
 	key := keys.Counted(t.Meta.Instance, t.Job.ID)
-	c.Values = []store.Value{{Key: key, Value: []byte("1"), TTL: remembered}}
+	c.Values = []store.Value{{Key: key, Value: []byte("1"), TTL: l.Retention}}
 	c.Expect = []store.Expected{{Key: key}}
 	if !t.counts() {
 		return c, true, nil
@@ -232,7 +234,7 @@ func (l *Ledger) add(ctx context.Context, t Try) (c store.Changes, isNew bool, e
 		if err != nil {
 			return c, false, err
 		}
-		c.Values = append(c.Values, store.Value{Key: v.key, Value: body, TTL: remembered})
+		c.Values = append(c.Values, store.Value{Key: v.key, Value: body, TTL: l.Retention})
 		c.Expect = append(c.Expect, store.Expected{Key: v.key, Value: v.read})
 	}
 	return c, true, nil

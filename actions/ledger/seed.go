@@ -19,7 +19,7 @@ func (l *Ledger) Seed(ctx context.Context, instance string, found []event.PastTr
 	var records []store.Record
 	for _, p := range found {
 		t := seeded(instance, p)
-		if !t.counts() || l.Now().Sub(t.At) >= remembered {
+		if !t.counts() || l.Now().Sub(t.At) >= l.Retention {
 			s.LeftOut++
 			continue
 		}

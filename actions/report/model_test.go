@@ -323,7 +323,7 @@ func checkReckoning(t *testing.T, open func(t *rapid.T) (s store.Store, pass fun
 		case "project":
 			q.Project, match = "GROUP/p1", func(it *item) bool { return it.Project.ID == 1 }
 		}
-		r, err := report.Reader{Journal: s, Deliveries: noDeliveries{}, Now: func() time.Time { return until }, Prices: func() rules.Prices { return prices }, MaxEntries: report.DefaultMaxEntries}.Report(context.Background(), q)
+		r, err := report.Reader{Journal: s, Deliveries: noDeliveries{}, Now: func() time.Time { return until }, Prices: func() rules.Prices { return prices }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}.Report(context.Background(), q)
 		if err != nil {
 			t.Fatal(err)
 		}

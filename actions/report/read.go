@@ -42,6 +42,7 @@ type Reader struct {
 	Now        func() time.Time
 	Prices     func() rules.Prices // of the rules in force
 	MaxEntries int                 // of the journal, that one report reads at most
+	Kept       time.Duration       // how long the journal keeps entries
 }
 
 // Report returns the report of the decisions that a query selects. It reads what the query
@@ -50,7 +51,7 @@ type Reader struct {
 func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 	until := r.Now().UTC()
 	q.PersonAfter = cmp.Or(q.PersonAfter, DefaultPersonAfter)
-	kept := until.Add(-store.DefaultJournalTTL)
+	kept := until.Add(-r.Kept)
 	bounded := q.Since.Before(kept)
 	if bounded {
 		q.Since = kept
@@ -71,7 +72,7 @@ func (r Reader) Report(ctx context.Context, q Query) (Report, error) {
 		extent.covers = kept
 	}
 	report := s.report(slices.MaxFunc([]time.Time{q.Since, extent.covers}, time.Time.Compare), until)
-	report.DeliveriesSince = deliveriesSince
+	report.DeliveriesSince, report.Kept = deliveriesSince, event.Duration(r.Kept)
 	report.Covers, report.Cut, report.LastBefore, report.Unreadable = extent.covers, extent.cut, extent.lastBefore, extent.unreadable
 	return report, nil
 }

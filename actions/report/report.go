@@ -58,6 +58,8 @@ type Report struct {
 	// project; zero: the journal has none.
 	LastBefore time.Time `json:"last_before,omitzero"`
 	Unreadable int       `json:"unreadable,omitzero"` // entries of the journal that are not summed
+	// Kept is how long the journal keeps decisions.
+	Kept event.Duration `json:"kept"`
 	// DeliveriesSince is, of a dry run, since when the deliveries are kept that show which
 	// jobs passed anyway; zero: none are.
 	DeliveriesSince time.Time `json:"deliveries_since,omitzero"`

@@ -125,7 +125,7 @@ func grown() entries {
 }
 
 func reader(j entries, d delivered) report.Reader {
-	return report.Reader{Journal: j, Deliveries: d, Now: func() time.Time { return noon }, Prices: func() rules.Prices { return prices }, MaxEntries: report.DefaultMaxEntries}
+	return report.Reader{Journal: j, Deliveries: d, Now: func() time.Time { return noon }, Prices: func() rules.Prices { return prices }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}
 }
 
 // TestText: the lines of reports, for the terminal and for Slack.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/rules/event"
-	"github.com/pipesteward/pipesteward/store"
 )
 
 // view is the data of report.*.tmpl, in the style of the medium.
@@ -98,7 +97,7 @@ func Text(r Report, s words.Style) (string, error) {
 		Since: r.Since.UTC().Format(time.RFC3339), Project: s.Text(r.Project, maxName), Rule: s.Code(r.Rule), Decisions: r.Total.Decisions(), Outcomes: counted(r.Total.Outcomes),
 		PersonAfter: time.Duration(r.PersonAfter), Delays: delaysOf(r.Delays), Runners: worstRunners(r.Runners, s), Growing: growing(r, s),
 		Most: mostRetried(r.Jobs, s), Erased: r.Total.Erased, Covers: clock(r.Covers), LastBefore: clock(r.LastBefore),
-		Kept: store.DefaultJournalTTL, Cut: r.Cut, Unreadable: r.Unreadable,
+		Kept: time.Duration(r.Kept), Cut: r.Cut, Unreadable: r.Unreadable,
 	}
 	if r.Total.Freed > 0 {
 		v.Freed = humanize.Bytes(uint64(r.Total.Freed))

@@ -12,6 +12,7 @@
 //
 // An entry has an id of its own, so a job whose event is worked on again, after a crash or
 // on another replica, is kept once; and it is written before the event is done, so
-// none is lost. The store drops the oldest entries beyond maxEntries, and those of 30 days.
+// none is lost. The store drops the oldest entries beyond maxEntries, and those that are
+// older than its retention.
 // The groups are made when somebody looks, from the oldest entry on.
 package unknown

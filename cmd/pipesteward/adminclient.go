@@ -43,6 +43,9 @@ func adminFlags() []cli.Flag {
 // adminTimeout bounds one call of the admin API.
 const adminTimeout = 20 * time.Second
 
+// maxAnswer bounds what is read of an answer that is JSON, in bytes.
+const maxAnswer = 16 << 20
+
 // refusedError is the answer of a server that refuses a call.
 type refusedError struct {
 	status int // of HTTP
@@ -65,6 +68,22 @@ func away(err error) bool {
 // body and into are JSON; a nil body sends none. Its errors are the server's
 // words; a usageError where they are about what was requested.
 func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, into any) error {
+	return exchangeAdmin(ctx, c, method, path, adminTimeout, body, func(resp *http.Response, shown string) error {
+		answered, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return fmt.Errorf("the answer of %s: %w", shown, err)
+		}
+		if err := json.Unmarshal(answered, into); err != nil {
+			return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", shown, err)
+		}
+		return nil
+	})
+}
+
+// exchangeAdmin is callAdmin for a call that takes the time limit at most, and whose answer
+// read reads: the body of a response with the status 200, of the server that is shown as its
+// second argument.
+func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, limit time.Duration, body any, read func(resp *http.Response, shown string) error) error {
 	base := c.String("admin-url")
 	shown := redact.URL(base)
 	client, err := newAdminClient(c)
@@ -72,7 +91,7 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		return err
 	}
 	defer client.CloseIdleConnections()
-	call, cancel := context.WithTimeout(ctx, adminTimeout)
+	call, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var content []byte
 	if body != nil {
@@ -112,27 +131,24 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", shown, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answered, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if resp.StatusCode == http.StatusOK {
+		return read(resp, shown)
+	}
+	answered, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return fmt.Errorf("the answer of %s: %w", shown, err)
 	}
 	if resp.StatusCode == http.StatusNotFound && takesWebhooks(call, client, base) {
 		return &refusedError{resp.StatusCode, shown + " is where `serve` takes webhooks (--listen): give the address of its --admin-listen as --admin-url"}
 	}
-	if resp.StatusCode != http.StatusOK {
-		var refused struct{ Error string }
-		if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
-			return refusal(c, resp.StatusCode, refused.Error)
-		}
-		if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
-			return &refusedError{resp.StatusCode, shown + " speaks TLS: let --admin-url begin with https://"}
-		}
-		return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", shown, resp.Status)}
+	var refused struct{ Error string }
+	if json.Unmarshal(answered, &refused) == nil && refused.Error != "" {
+		return refusal(c, resp.StatusCode, refused.Error)
 	}
-	if err := json.Unmarshal(answered, into); err != nil {
-		return fmt.Errorf("%s gives no JSON (%w): is it the --admin-listen of `serve`?", shown, err)
+	if strings.Contains(string(answered), "HTTP request to an HTTPS server") { // as net/http says it
+		return &refusedError{resp.StatusCode, shown + " speaks TLS: let --admin-url begin with https://"}
 	}
-	return nil
+	return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", shown, resp.Status)}
 }
 
 // takesWebhooks reports whether an address is that of webhooks: deliveries can be posted

@@ -156,7 +156,7 @@ func serveEcho(handler echo.HandlerFunc) error {
 // what is stored.
 func serveIntake(setting string) error {
 	log := slog.New(slog.DiscardHandler)
-	db, err := app.OpenStore(context.Background(), setting, log)
+	db, err := app.OpenStore(context.Background(), setting, app.Longest(), log)
 	if err != nil {
 		return err
 	}
@@ -353,7 +353,7 @@ func failedJobs(gl *gitlabtest.Server, n int) []gitlabtest.Job {
 // queueEvents puts the events of n hooks into a store, as deliveries are put.
 func queueEvents(b *testing.B, setting string, n int, hook func(i int) []byte) {
 	b.Helper()
-	db, err := app.OpenStore(b.Context(), setting, slog.New(slog.DiscardHandler))
+	db, err := app.OpenStore(b.Context(), setting, app.Longest(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -143,7 +143,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 		return err
 	}
 	inForce := func() *rules.Rules { return loaded }
-	db, err := app.OpenStore(ctx, o.Store, log)
+	db, err := app.OpenStore(ctx, o.Store, app.Longest(), log)
 	if errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w; or, if that is `serve`, let it catch up: give its --admin-listen as --admin-url, such as --admin-url %s", err, defaultAdminURL)
 	}

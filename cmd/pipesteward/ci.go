@@ -99,7 +99,7 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	db, err := app.OpenStore(ctx, "bolt:"+filepath.Join(dir, "run.db"), log)
+	db, err := app.OpenStore(ctx, "bolt:"+filepath.Join(dir, "run.db"), app.Longest(), log)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,8 @@ func deliveriesCommand(stdout, stderr io.Writer) *cli.Command {
 		Name:  "deliveries",
 		Usage: "list which webhook deliveries a running server got, and what became of them",
 		Description: "Lists the deliveries to all replicas, the newest first. About 80,000 of GitLab are kept, and, apart from them,\n" +
-			"some of senders without a valid token; all for 30 days at most.\n\n" +
+			"some of senders without a valid token; all for as long at most as the server's\n" +
+			"--deliveries-retention says (30 days).\n\n" +
 			"With --follow, it prints the last ones, the oldest first, and then each delivery that comes: to try a webhook, press\n" +
 			"Test at it in GitLab. On a narrow terminal, each delivery is a paragraph instead of a row.",
 		Flags: slices.Concat(adminFlags(), filterFlags(deliveryFilters), []cli.Flag{

@@ -327,6 +327,7 @@ func TestDoctorOnSettings(t *testing.T) {
 		{"log-format", "xml", "is none of auto"},
 		{"native-retry-wait", "1h", "is not a time from 0s"},
 		{"log-window", "0", "is not a number of bytes"},
+		{"journal-retention", "1h", "is not a time from 1d"},
 		{"gitlab-rate", "abc", "is not a rate"},
 		{"projects", "a,,/b", "--projects"},
 		{"ensure-hooks", "true", "--webhook-url: it is missing"},

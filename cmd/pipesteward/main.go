@@ -91,6 +91,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		unknownFailuresCommand(stdout, stderr),
 		proposeCommand(stdout, stderr),
 		queueCommand(stdout, stderr),
+		backupCommand(out, stderr),
 		ciCommand(out, stderr), // begins and ends sections of the job's log by control characters
 		pauseCommand(stdout),
 		resumeCommand(stdout),

@@ -29,6 +29,9 @@ const maxNativeRetry = 5 * time.Minute
 // defaultRate is the limit of requests to GitLab without --gitlab-rate.
 const defaultRate = "300/1m"
 
+// defaultRetention is how long everything is kept that has a setting for it.
+const defaultRetention = "30d"
+
 // leastCatchUp is the shortest time between two rounds of catch-up: each round sends
 // requests for each project. mostCatchUp is the greatest age of the events that it
 // finds: decisions are remembered for as long, so that none is made twice.
@@ -131,6 +134,10 @@ func serveFlags() []cli.Flag {
 		boolFlag("ensure-hooks", "create and repair the webhooks of --projects and of projects that sent events, at the start and each hour; needs --webhook-url"),
 		stringFlag("catch-up-every", "5m", "how often to look for events that no webhook delivered, as `TIME`; 0: never"),
 		stringFlag("catch-up-max-age", "24h", "greatest age of missed events that are still handled, as `TIME`; 3d at most"),
+		stringFlag("journal-retention", defaultRetention, "how long decisions and what became of them are kept, as `TIME` from 1d to 2y, like all retention; reports begin no earlier"),
+		stringFlag("deliveries-retention", defaultRetention, "how long webhook deliveries, and what the rules made of them, are kept at most, as `TIME`"),
+		stringFlag("unknown-retention", defaultRetention, "how long failed jobs that no failure class covers are kept at most, as `TIME`"),
+		stringFlag("ledger-retention", defaultRetention, "how long what retries taught is kept after the last one, as `TIME`"),
 		stringFlag("log-window", strconv.Itoa(1<<20), "how many `BYTES` of a job log log() returns and log_excerpt() reads: its last ones; 104857600 at most"),
 		secretsFlag("webhook-token", "secret `TOKEN` that webhooks send (repeatable)"),
 		secretsFlag("webhook-signing-token", "`TOKEN` by which webhooks sign, whsec_... (GitLab 19 and later; repeatable)"),
@@ -252,6 +259,11 @@ func readSettings(c *cli.Command) (app.Options, error) {
 	}
 	adminAuth, err := readAdminAuth(c, secret, list)
 	wrong = wrong.WithMalformed("admin-session-lifetime", err)
+	retention := func(name string) time.Duration {
+		kept, err := parseRetention(cmp.Or(c.String(name), defaultRetention))
+		wrong = wrong.WithMalformed(name, err)
+		return kept
+	}
 	window, err := strconv.ParseInt(cmp.Or(c.String("log-window"), "0"), 10, 64)
 	if err != nil || c.String("log-window") != "" && (window < 1 || window > rest.MaxLog) { // without one, 0: a command without logs
 		wrong = wrong.WithMalformed("log-window", fmt.Errorf("%q is not a number of bytes from 1 to %d", c.String("log-window"), rest.MaxLog))
@@ -276,6 +288,9 @@ func readSettings(c *cli.Command) (app.Options, error) {
 		CatchUpEvery:    time.Duration(every),
 		CatchUpMaxAge:   time.Duration(maxAge),
 		LogWindow:       window,
+		Retention: app.Retention{
+			Journal: retention("journal-retention"), Deliveries: retention("deliveries-retention"), Unknown: retention("unknown-retention"), Ledger: retention("ledger-retention"),
+		},
 		Credentials: webhook.Credentials{
 			Tokens: several("webhook-token"), SigningTokens: several("webhook-signing-token"), Insecure: c.Bool("insecure-no-webhook-auth"),
 		},
@@ -312,6 +327,15 @@ func parseRate(s string) (store.Rate, error) {
 	}
 	burst := max(1, n/100)
 	return store.Rate{Limit: n - burst + 1, Per: time.Duration(per), Burst: burst}, nil
+}
+
+// parseRetention parses how long something is kept.
+func parseRetention(s string) (time.Duration, error) {
+	kept, err := model.ParseDuration(s)
+	if err != nil || time.Duration(kept) < app.LeastRetention || time.Duration(kept) > app.GreatestRetention {
+		return 0, fmt.Errorf("%q is not a time from %s to %s, like 90d", s, model.Duration(app.LeastRetention), model.Duration(app.GreatestRetention))
+	}
+	return time.Duration(kept), nil
 }
 
 // secretPath returns the file that gives the values of a secret setting; "": none does.

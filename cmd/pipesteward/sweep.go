@@ -66,7 +66,7 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, log *slog.L
 	if err != nil {
 		return err
 	}
-	db, err := app.OpenStore(ctx, o.Store, log)
+	db, err := app.OpenStore(ctx, o.Store, app.Longest(), log)
 	if err != nil {
 		return err
 	}

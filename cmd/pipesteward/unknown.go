@@ -32,7 +32,7 @@ func unknownFailuresCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Groups the failed jobs by the line of the log that says the most, with numbers, ids, paths, hosts and times masked:\n" +
 			"those whose log a rule has read anyway, for job.failure_class, log() or a retry, and which is of no class in `classes`, or all\n" +
 			"with `classes: {every_failure: true}` in a rule file. How many logs were not read goes to standard error. The\n" +
-			"newest 10,000 of the last 30 days are kept. Retries are those by Pipesteward. `propose` writes a class for a group.",
+			"newest 10,000 are kept, for as long as the server's --unknown-retention says (30 days). Retries are those by Pipesteward. `propose` writes a class for a group.",
 		Flags: append(append(adminFlags(), filterFlags(unknownFilters)...),
 			&cli.IntFlag{Name: "limit", Value: defaultUnknown, Usage: "list at most `N`, those with the most jobs"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},

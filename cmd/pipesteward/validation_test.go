@@ -55,6 +55,10 @@ func TestSettingsAreCheckedAlike(t *testing.T) {
 		{"log-level", "loud", `"loud" is none of debug, info, warn, error`, 6},
 		{"log-window", "-1", `"-1" is not a number of bytes from 1 to 104857600`, 4},
 		{"catch-up-max-age", "100d", `"100d" is not a time up to 3d, like 24h`, 2},
+		{"journal-retention", "1h", `"1h" is not a time from 1d to 2y, like 90d`, 1},
+		{"deliveries-retention", "long", `"long" is not a time from 1d to 2y, like 90d`, 1},
+		{"unknown-retention", "3y", `"3y" is not a time from 1d to 2y, like 90d`, 1},
+		{"ledger-retention", "0", `"0" is not a time from 1d to 2y, like 90d`, 1},
 		{"native-retry-wait", "1h", `"1h" is not a time from 0s to 5m0s, like 5s`, 3},
 	} {
 		commands := withFlag(c.setting)
@@ -80,8 +84,11 @@ func TestSettingsAreCheckedAlike(t *testing.T) {
 					args = append(args, "--"+given[0], given[1])
 				}
 			}
-			if args = append(args, "--"+c.setting+"="+c.value); words[0] == "hooks" {
+			switch args = append(args, "--"+c.setting+"="+c.value); words[0] {
+			case "hooks":
 				args = append(args, "platform/shop")
+			case "backup":
+				args = append(args, filepath.Join(env.dir, "saved.db"))
 			}
 			code, stdout, stderr := called(t, args...)
 			text := inOneLine(stdout + stderr)
@@ -110,6 +117,8 @@ func adminCalls() (all [][]string) {
 			words = append(words, "3f2a9c01")
 		case "backtest":
 			words = append(words, "--seed")
+		case "backup":
+			words = append(words, "--force", filepath.Join(os.TempDir(), "saved.db")) // which no such call writes
 		case "queue requeue":
 			words = append(words, "an-id")
 		case "queue drop":

@@ -117,6 +117,7 @@ type Config struct {
 	Limits   LimitsReader
 	Activity ActivityReader
 	CatchUps CatchUps
+	Backups  Backups
 	Seeder   Seeder
 	Instance string // the base URL of GitLab, without a slash at its end
 	Metrics  prometheus.Gatherer
@@ -170,13 +171,14 @@ var openAPI []byte
 //	POST /api/v1/catch-up  begins a round of catch-up
 //	GET /api/v1/catch-up   the last round that was requested, and what it found
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
+//	GET /api/v1/backup     a copy of the store, if that is a file
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
 //	POST /mcp              with Assistants, tools that only read; not in openapi.yaml
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
-// Package auth says who may use it: reading needs the role read, profiles and all else the
-// role operate, and health checks none. A web page of another origin can't change anything.
+// Package auth says who may use it: reading needs the role read, the backup, profiles and all
+// else the role operate, and health checks none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
@@ -211,6 +213,7 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/catch-up", a.startCatchUp)
 	e.GET("/api/v1/catch-up", a.lastCatchUp)
 	e.POST("/api/v1/tries", a.tries)
+	e.GET(backupPath, a.backup)
 	e.GET("/api/v1/changes", a.changes)
 	e.GET("/api/v1/openapi.yaml", func(c echo.Context) error { return c.Blob(http.StatusOK, "application/yaml", openAPI) })
 	if cfg.Page != nil {
@@ -237,7 +240,7 @@ func (a *admin) needs(c echo.Context) auth.Role {
 	case PathMCP:
 		return auth.RoleRead
 	}
-	if strings.HasPrefix(c.Path(), profiles.Path) {
+	if c.Path() == backupPath || strings.HasPrefix(c.Path(), profiles.Path) {
 		return auth.RoleOperate
 	}
 	switch c.Request().Method {

@@ -43,7 +43,8 @@ func TestRoles(t *testing.T) {
 		return admin.New(admin.Config{
 			Assistants: assistants{},
 			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
-			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Rules: state{}, Reload: func() error { return nil },
+			Backups: copied("the store"),
+			Addr:    &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
 	}
@@ -75,6 +76,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/dead", 401, 403, 200, 200},
 		{"GET", "/api/v1/changes", 401, 403, 200, 200},
 		{"GET", "/api/v1/catch-up", 401, 403, 200, 200},
+		{"GET", "/api/v1/backup", 401, 403, 403, 200},
 		{"POST", "/api/v1/catch-up", 401, 403, 403, 200},
 		{"GET", "/api/v1/openapi.yaml", 401, 403, 200, 200},
 		{"POST", "/api/v1/queue/event:1/requeue", 401, 403, 403, 200},

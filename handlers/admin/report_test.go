@@ -13,6 +13,7 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // reports makes reports of the rig's journal.
@@ -21,7 +22,7 @@ type reports struct{ *adminRig }
 var _ admin.Reporter = reports{}
 
 func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
-	read := report.Reader{Journal: r.store, Deliveries: r.deliveries, Now: func() time.Time { return now }, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries}
+	read := report.Reader{Journal: r.store, Deliveries: r.deliveries, Now: func() time.Time { return now }, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}
 	return read.Report(ctx, report.Query(q))
 }
 

@@ -26,10 +26,10 @@ const purgeAtLeast = 16
 
 // Options are the settings of a Store.
 type Options struct {
-	Now        func() time.Time // the store's clock; required
-	DedupeTTL  time.Duration    // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
-	JournalTTL time.Duration    // the time to live of journal entries; 0: store.DefaultJournalTTL
-	MaxSize    int              // the greatest size of the file, in bytes; 0: no limit
+	Now       func() time.Time // the store's clock; required
+	DedupeTTL time.Duration    // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
+	Retention store.Retention  // of the journal and of logs
+	MaxSize   int              // the greatest size of the file, in bytes; 0: no limit
 }
 
 // Store is a store.Store in one file, for one process at a time.
@@ -52,10 +52,10 @@ type Options struct {
 //
 // Readers do not see what has expired; each commit removes a part of it.
 type Store struct {
-	db         *file.File
-	clock      *clock.Steady
-	dedupeTTL  time.Duration
-	journalTTL time.Duration
+	db        *file.File
+	clock     *clock.Steady
+	dedupeTTL time.Duration
+	retention store.Retention
 
 	writes    chan *write
 	closing   chan struct{} // closed by Close
@@ -80,9 +80,6 @@ func Open(path string, o Options) (*Store, error) {
 	if o.DedupeTTL == 0 {
 		o.DedupeTTL = store.DefaultDedupeTTL
 	}
-	if o.JournalTTL == 0 {
-		o.JournalTTL = store.DefaultJournalTTL
-	}
 
 	var last int64 // the store's time of the last commit
 	db, err := file.Open(path, o.MaxSize, func(db *bbolt.DB) (err error) {
@@ -93,14 +90,14 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		db:         db,
-		clock:      clock.New(o.Now, last),
-		attempts:   attempts.File{Path: attemptsPath(path)},
-		dedupeTTL:  o.DedupeTTL,
-		journalTTL: o.JournalTTL,
-		writes:     make(chan *write),
-		closing:    make(chan struct{}),
-		committed:  make(chan struct{}),
+		db:        db,
+		clock:     clock.New(o.Now, last),
+		attempts:  attempts.File{Path: attemptsPath(path)},
+		dedupeTTL: o.DedupeTTL,
+		retention: o.Retention,
+		writes:    make(chan *write),
+		closing:   make(chan struct{}),
+		committed: make(chan struct{}),
 	}
 	go s.commitLoop()
 	return s, nil
@@ -122,12 +119,8 @@ func prepare(db *bbolt.DB, attemptsFile string) (last int64, err error) {
 				return err
 			}
 		}
-		meta := tx.Bucket(format.Meta)
-		if meta == nil {
-			return errors.New("it belongs to another program: use another file")
-		}
-		if v := string(meta.Get(format.VersionKey)); v != format.Version {
-			return fmt.Errorf("it has format %q, and this program reads format %q: use the version that wrote it", v, format.Version)
+		if err := format.Check(tx); err != nil {
+			return err
 		}
 		// The files of early versions have no buckets for tallies and logs.
 		for _, name := range [][]byte{format.Tallies, format.Logs} {
@@ -135,7 +128,7 @@ func prepare(db *bbolt.DB, attemptsFile string) (last int64, err error) {
 				return err
 			}
 		}
-		if v := meta.Get(format.ClockKey); len(v) == 8 {
+		if v := tx.Bucket(format.Meta).Get(format.ClockKey); len(v) == 8 {
 			last = int64(binary.BigEndian.Uint64(v))
 		}
 		t := newTxn(tx)

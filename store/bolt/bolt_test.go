@@ -23,7 +23,9 @@ func TestBolt(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Backend {
 		clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 		return storetest.Backend{
-			Open:    func() (store.Store, error) { return bolt.Open(path, bolt.Options{Now: clock.Now}) },
+			Open: func(r store.Retention) (store.Store, error) {
+				return bolt.Open(path, bolt.Options{Now: clock.Now, Retention: r})
+			},
 			Advance: clock.Advance,
 		}
 	})
@@ -152,7 +154,7 @@ func TestBoltLeasedAreDueAfterRestart(t *testing.T) {
 func TestBoltPurges(t *testing.T) {
 	ctx := t.Context()
 	clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
-	s := open(t, path, bolt.Options{Now: clock.Now, DedupeTTL: time.Hour, JournalTTL: time.Hour})
+	s := open(t, path, bolt.Options{Now: clock.Now, DedupeTTL: time.Hour, Retention: store.Retention{Journal: time.Hour}})
 	const n = 100
 	for i := range n {
 		key := strconv.Itoa(i)

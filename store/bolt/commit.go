@@ -289,7 +289,7 @@ func (c *committer) commit() error {
 	t := c.txn
 	err := c.db.Guarded(func() error {
 		t.Instant = c.clock.Now()
-		if err := errors.Join(t.put(t.meta, format.ClockKey, format.NumberKey(uint64(t.Now))), t.purgeExpired(), t.journal.purge(t, c.journalTTL)); err != nil {
+		if err := errors.Join(t.put(t.meta, format.ClockKey, format.NumberKey(uint64(t.Now))), t.purgeExpired(), t.journal.purge(t, c.retention.OfJournal())); err != nil {
 			return err
 		}
 		return t.tx.Commit()

@@ -22,7 +22,7 @@ func (s *Store) writeEntry(ctx context.Context, id string, body []byte, present 
 		return err
 	}
 	body = bytes.Clone(body)
-	return s.write(ctx, func(t *txn) error { return t.journal.write(t, id, body, present, s.journalTTL) })
+	return s.write(ctx, func(t *txn) error { return t.journal.write(t, id, body, present, s.retention.OfJournal()) })
 }
 
 // Entries implements store.Journal.
@@ -32,7 +32,7 @@ func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 		return nil, "", err
 	}
 	err = s.view(ctx, func(t *txn) (err error) {
-		entries, next, err = t.journal.list(t, before, n, s.journalTTL)
+		entries, next, err = t.journal.list(t, before, n, s.retention.OfJournal())
 		return err
 	})
 	return entries, next, err
@@ -44,7 +44,7 @@ func (s *Store) Entry(ctx context.Context, id string) (entry *store.Entry, err e
 		return nil, err
 	}
 	err = s.view(ctx, func(t *txn) (err error) {
-		entry, err = t.journal.get(t, id, s.journalTTL)
+		entry, err = t.journal.get(t, id, s.retention.OfJournal())
 		return err
 	})
 	return entry, err

@@ -28,6 +28,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(leaseEnv); path != "" {
 		leaseAndWait(path)
 	}
+	if path := os.Getenv(compactEnv); path != "" {
+		compactAndExit(path)
+	}
 	goleak.VerifyTestMain(storetest.InMemory(m))
 }
 

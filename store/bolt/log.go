@@ -19,10 +19,10 @@ func (s *Store) Append(ctx context.Context, key, id string, body []byte, most in
 	_, err := lazily(ctx, s, func(t *txn) (struct{}, error) {
 		l, err := t.logOf(key)
 		if err == nil {
-			err = l.removeExpired(t, s.journalTTL)
+			err = l.removeExpired(t, s.retention.OfLog(key))
 		}
 		if err == nil {
-			err = l.write(t, id, body, renewPresent, s.journalTTL)
+			err = l.write(t, id, body, renewPresent, s.retention.OfLog(key))
 		}
 		if err == nil {
 			err = l.keepNewest(t, most)
@@ -47,7 +47,7 @@ func (s *Store) Appended(ctx context.Context, key, cursor string, n int) (entrie
 	}
 	p, err := lazily(ctx, s, func(t *txn) (p page, err error) {
 		if b := t.logs.Bucket([]byte(key)); b != nil {
-			p.entries, p.next, err = entryList{b.Bucket(format.Entries), b.Bucket(format.EntryIDs)}.list(t, before, n, s.journalTTL)
+			p.entries, p.next, err = entryList{b.Bucket(format.Entries), b.Bucket(format.EntryIDs)}.list(t, before, n, s.retention.OfLog(key))
 		}
 		return p, err
 	})

@@ -15,7 +15,7 @@ func (s *Store) Put(ctx context.Context, records ...store.Record) ([]bool, error
 		return nil, err
 	}
 	records = store.CloneRecords(records)
-	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL, s.journalTTL) })
+	return update(ctx, s, func(t *txn) ([]bool, error) { return t.enqueue(records, s.dedupeTTL, s.retention.OfJournal()) })
 }
 
 // Queued implements store.Queue.
@@ -101,11 +101,11 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 			return store.ErrChanged
 		}
 		// The id of this record is still remembered, whatever its time to live.
-		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.journalTTL); err != nil {
+		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.retention.OfJournal()); err != nil {
 			return err
 		}
 		for _, e := range c.Amend {
-			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.journalTTL); err != nil {
+			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.retention.OfJournal()); err != nil {
 				return err
 			}
 		}

@@ -124,7 +124,7 @@ func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error
 			return err
 		}
 		for _, e := range amend {
-			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.journalTTL); err != nil {
+			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.retention.OfJournal()); err != nil {
 				return err
 			}
 		}

@@ -104,10 +104,10 @@ var Families = []Family{
 	{Value, "ends:<receiver>:<instance>:<pipeline>", "actions/notify", "8d", "how many messages at the end of a pipeline there were"},
 	{Value, "failed:decision:<decision>", "actions/again", "7d", "how often a decision has failed"},
 	{Value, "granted:<budget>", "actions/budget", "7d", "how many that waited for a budget have got it"},
-	{Value, "counted:<instance>:<job>", "actions/ledger", "30d", "set once a retried run is counted"},
+	{Value, "counted:<instance>:<job>", "actions/ledger", "--ledger-retention (30d)", "set once a retried run is counted"},
 	{Value, "failed-run:<instance>:<pipeline>:<name>", "actions/ledger", "7d", "the last failed run of a job, by a hash of its name"},
-	{Value, "tries:class:<class>", "actions/ledger", "30d", "how many retries after failures of a class passed, by rule"},
-	{Value, "tries:project:<instance>:<project>:<part>", "actions/ledger", "30d", "how many retries in a project passed, by rule, class and job; in 16 parts, by a hash of class and job"},
+	{Value, "tries:class:<class>", "actions/ledger", "--ledger-retention (30d)", "how many retries after failures of a class passed, by rule"},
+	{Value, "tries:project:<instance>:<project>:<part>", "actions/ledger", "--ledger-retention (30d)", "how many retries in a project passed, by rule, class and job; in 16 parts, by a hash of class and job"},
 	{Value, "last-catch-up", "actions/catchup", "7d; 2m, renewed, while it is under way", "the last round of catch-up that a person requested"},
 	{Value, "last-failed:<instance>", "actions/again, actions/catchup", "7d", "when a decision last failed"},
 	{Value, "mutes", "actions/pause", "10y", "the mutes in force"},
@@ -128,11 +128,11 @@ var Families = []Family{
 	{Value, "unseen:<state>", "actions/notify", "365d", "the mute that kept people from being notified that a state began"},
 	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
-	{Log, "deliveries", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of authenticated senders"},
-	{Log, "deliveries-of-others", "handlers/deliveries", "30d; the newest 256 blocks", "webhook deliveries of all other senders"},
-	{Log, "evaluations", "actions", "30d; the newest 256 blocks", "what the rules made of events"},
-	{Log, "not-read", "actions/unknown", "30d; the newest 10,000", "failed jobs whose log was not read"},
-	{Log, "unclassified", "actions/unknown", "30d; the newest 10,000", "failed jobs whose log is of no class, and what came of their retries"},
+	{Log, "deliveries", "handlers/deliveries", "--deliveries-retention (30d); the newest 256 blocks", "webhook deliveries of authenticated senders"},
+	{Log, "deliveries-of-others", "handlers/deliveries", "--deliveries-retention (30d); the newest 256 blocks", "webhook deliveries of all other senders"},
+	{Log, "evaluations", "actions", "--deliveries-retention (30d); the newest 256 blocks", "what the rules made of events"},
+	{Log, "not-read", "actions/unknown", "--unknown-retention (30d); the newest 10,000", "failed jobs whose log was not read"},
+	{Log, "unclassified", "actions/unknown", "--unknown-retention (30d); the newest 10,000", "failed jobs whose log is of no class, and what came of their retries"},
 }
 
 // Event is the id of the record of an event.

@@ -390,7 +390,7 @@ func TestRedisReplicas(t *testing.T) {
 // TestRedisForgets looks that what is over leaves no keys behind.
 func TestRedisForgets(t *testing.T) {
 	server := redistest.Start(t)
-	s := openRedis(t, server.URL(), redis.Options{DedupeTTL: time.Millisecond, JournalTTL: time.Millisecond})
+	s := openRedis(t, server.URL(), redis.Options{DedupeTTL: time.Millisecond, Retention: store.Retention{Journal: time.Millisecond}})
 	ctx := t.Context()
 	for i := range 100 {
 		key := strconv.Itoa(i)

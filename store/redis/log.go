@@ -11,7 +11,7 @@ func (r *Store) Append(ctx context.Context, key, id string, body []byte, most in
 	if err := store.CheckAppend(key, id, most); err != nil {
 		return err
 	}
-	_, err := r.run(ctx, "append", r.logKeys(key), id, body, most, micros(r.journalTTL))
+	_, err := r.run(ctx, "append", r.logKeys(key), id, body, most, micros(r.retention.OfLog(key)))
 	return err
 }
 
@@ -20,7 +20,7 @@ func (r *Store) Appended(ctx context.Context, key, cursor string, n int) (entrie
 	if err := store.CheckAppended(key); err != nil {
 		return nil, "", err
 	}
-	return r.listEntries(ctx, r.logKeys(key), cursor, n)
+	return r.listEntries(ctx, r.logKeys(key), cursor, n, r.retention.OfLog(key))
 }
 
 // logKeys returns the keys of a log, whose values are like those of the journal.

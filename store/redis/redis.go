@@ -43,10 +43,10 @@ const (
 
 // Options are the settings of a Store.
 type Options struct {
-	Prefix     string        // of all keys, with a hash tag; "": DefaultPrefix
-	DedupeTTL  time.Duration // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
-	JournalTTL time.Duration // the time to live of journal entries; 0: store.DefaultJournalTTL
-	TLS        *tls.Config   // for rediss://; nil: the system's certificate authorities, TLS 1.2 or newer
+	Prefix    string          // of all keys, with a hash tag; "": DefaultPrefix
+	DedupeTTL time.Duration   // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
+	Retention store.Retention // of the journal and of logs
+	TLS       *tls.Config     // for rediss://; nil: the system's certificate authorities, TLS 1.2 or newer
 
 	prelude  string // Lua code before each script; tests move the clock with it
 	timeouts timeouts
@@ -73,20 +73,20 @@ var defaultTimeouts = timeouts{dial: time.Second, io: time.Second, call: 1500 * 
 //
 // What a call changed is as durable as Redis is: see Warnings.
 type Store struct {
-	url        serverURL // that the store was opened with
-	login      *atomic.Pointer[credentials]
-	client     goredis.UniversalClient
-	scripts    map[string]script
-	prefix     string
-	timeouts   timeouts
-	queue      []string // the keys of the queue's scripts, see lib.lua
-	dead       string
-	journal    []string // the keys of the journal's scripts, see note.lua
-	puts       *batcher
-	dones      *batcher
-	dedupeTTL  time.Duration
-	journalTTL time.Duration
-	warnings   []string
+	url       serverURL // that the store was opened with
+	login     *atomic.Pointer[credentials]
+	client    goredis.UniversalClient
+	scripts   map[string]script
+	prefix    string
+	timeouts  timeouts
+	queue     []string // the keys of the queue's scripts, see lib.lua
+	dead      string
+	journal   []string // the keys of the journal's scripts, see note.lua
+	puts      *batcher
+	dones     *batcher
+	dedupeTTL time.Duration
+	retention store.Retention
+	warnings  []string
 
 	queued      store.Notifier // of records that may be due sooner
 	subscribed  atomic.Bool    // to wake-up messages
@@ -125,9 +125,6 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	if o.DedupeTTL == 0 {
 		o.DedupeTTL = store.DefaultDedupeTTL
 	}
-	if o.JournalTTL == 0 {
-		o.JournalTTL = store.DefaultJournalTTL
-	}
 	scripts, err := loadScripts(o.prelude)
 	if err != nil {
 		return nil, err
@@ -152,13 +149,13 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		dead:        key("dead"),
 		journal:     []string{key("journal"), key("entries")},
 		dedupeTTL:   o.DedupeTTL,
-		journalTTL:  o.JournalTTL,
+		retention:   o.Retention,
 		unsubscribe: unsubscribe,
 		listened:    make(chan struct{}),
 		closing:     make(chan struct{}),
 	}
-	r.puts = &batcher{redis: r, script: "put", keys: r.journal, args: []any{millis(o.DedupeTTL), micros(o.JournalTTL)}}
-	r.dones = &batcher{redis: r, script: "done", keys: r.journal, args: []any{millis(o.DedupeTTL), micros(o.JournalTTL)}}
+	r.puts = &batcher{redis: r, script: "put", keys: r.journal, args: []any{millis(o.DedupeTTL), micros(o.Retention.OfJournal())}}
+	r.dones = &batcher{redis: r, script: "done", keys: r.journal, args: []any{millis(o.DedupeTTL), micros(o.Retention.OfJournal())}}
 	if err := r.await(ctx); err != nil {
 		unsubscribe()
 		_ = r.client.Close()

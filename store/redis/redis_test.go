@@ -143,7 +143,8 @@ func redisBackend(t *testing.T, url string, o redis.Options, admin goredis.Unive
 		o := o
 		o.Prefix = fmt.Sprintf("{test-%d}:", prefixes.Add(1))
 		return storetest.Backend{
-			Open: func() (store.Store, error) {
+			Open: func(r store.Retention) (store.Store, error) {
+				o.Retention = r
 				return redis.Open(context.Background(), url, redis.WithPatience(redis.WithSkew(o)))
 			},
 			Advance: func(d time.Duration) {

@@ -192,7 +192,7 @@ func (r *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error
 	if err != nil {
 		return err
 	}
-	args := []any{id, entry, micros(r.journalTTL)}
+	args := []any{id, entry, micros(r.retention.OfJournal())}
 	for _, e := range amend {
 		args = append(args, e.ID, e.Body)
 	}

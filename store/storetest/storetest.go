@@ -23,10 +23,11 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Backend is one empty store under test, with the default times to live.
+// Backend is one empty store under test, with the default times to live but for those of
+// its lists.
 type Backend struct {
 	// Open opens the store, also again after a Close, as a new process does.
-	Open func() (store.Store, error)
+	Open func(store.Retention) (store.Store, error)
 	// Advance moves the store's clock ahead.
 	Advance func(time.Duration)
 }
@@ -112,6 +113,8 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"Log", testLog},
 		{"Log/keeps the newest", testLogKeepsTheNewest},
 		{"Log/time to live", testLogTTL},
+		{"Retention/shorter", testShorterRetention},
+		{"Retention/longer", testLongerRetention},
 		{"Log/contention", testLogContention},
 		{"Log/restart", testLogRestart},
 		{"Take", testTake},
@@ -146,7 +149,8 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 // the store returns an error.
 type fixture struct {
 	store.Store
-	backend Backend
+	backend   Backend
+	retention store.Retention
 }
 
 func start(t *testing.T, b Backend) *fixture {
@@ -163,7 +167,7 @@ func start(t *testing.T, b Backend) *fixture {
 
 func (f *fixture) open(t failer) {
 	t.Helper()
-	s, err := f.backend.Open()
+	s, err := f.backend.Open(f.retention)
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

@@ -24,8 +24,8 @@ func TestContract(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Backend {
 		clock, path := storetest.NewClock(), filepath.Join(t.TempDir(), "test.db")
 		return storetest.Backend{
-			Open: func() (store.Store, error) {
-				db, err := bolt.Open(path, bolt.Options{Now: clock.Now})
+			Open: func(r store.Retention) (store.Store, error) {
+				db, err := bolt.Open(path, bolt.Options{Now: clock.Now, Retention: r})
 				if err != nil {
 					return nil, err
 				}

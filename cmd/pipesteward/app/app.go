@@ -4,6 +4,9 @@
 //
 // The commands that work on the service's store by themselves, catch-up and sweep, make
 // their store, GitLab client and receiver with the same constructors.
+//
+// The package has more than 2,000 lines because it is one service: a file for each thing that
+// New wires, and the checks of the settings for it, which all commands share.
 package app
 
 import (
@@ -116,7 +119,10 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	}
 	a.inBackground(followWebConfig(authorizer.WebConfig(), log))
 
-	db, err := OpenStore(ctx, o.Store, log)
+	if err := compactStore(o.Store, log); err != nil {
+		return nil, err
+	}
+	db, err := OpenStore(ctx, o.Store, o.Retention, log)
 	if err != nil {
 		return nil, err
 	}
@@ -129,6 +135,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), worker.NewMetrics(db, time.Now), newBuildInfo(o.Version, o.Commit))
 	registry.MustRegister(newRulesMetrics(a.rules)...)
+	registry.MustRegister(newStoreFileMetrics(a.store)...)
 	counters := metrics.New(registry)
 
 	gl, err := NewGitLab(o, db, counters.GitLabRequest, log)
@@ -157,7 +164,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	unclassified := &unknown.Log{Store: db}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: a.rules.receivers.Beside(BuiltIn(o, db, gl, receiver, log)), Rules: a.rules.Rules,
-		Now: time.Now, Log: log, Metrics: counters, Tracer: tracer, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(),
+		Now: time.Now, Log: log, Metrics: counters, Tracer: tracer, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, RuleSince: a.rules.Since, SeenTTL: o.SeenTTL(), LedgerRetention: o.Retention.Ledger,
 		Evaluations: evaluations, Rights: may, Unknown: unclassified,
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
@@ -219,7 +226,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	stories := answers.Stories{Builder: story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
-	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, Prices: func() rules.Prices { return a.rules.Rules().Prices() }, MaxEntries: report.DefaultMaxEntries}
+	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, Prices: func() rules.Prices { return a.rules.Rules().Prices() }, MaxEntries: report.DefaultMaxEntries, Kept: o.Retention.ofStore().OfJournal()}
 	sender := &periodic.Sender{Queue: db, Rules: a.rules.Rules, Reports: journal, Announcer: runner, Now: time.Now, Log: log}
 	runner.Handle(periodic.RecordKind, worker.JSON(sender.Handle))
 	changes := audit.Log{Store: db, Now: time.Now}
@@ -234,7 +241,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
 		Reports: answers.Reports{Reader: journal}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{

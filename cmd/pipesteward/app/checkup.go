@@ -147,5 +147,5 @@ func openPresent(ctx context.Context, setting string, log *slog.Logger) (store.S
 			}
 		}
 	}
-	return OpenStore(ctx, setting, log)
+	return OpenStore(ctx, setting, Longest(), log)
 }

@@ -35,6 +35,7 @@ type Options struct {
 	CatchUpEvery    time.Duration // 0: never
 	CatchUpMaxAge   time.Duration
 	LogWindow       int64 // bytes
+	Retention       Retention
 	Credentials     webhook.Credentials
 	SlackToken      string   // "": nobody is notified in Slack
 	SlackURL        string   // "": Slack's own API

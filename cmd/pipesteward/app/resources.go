@@ -33,15 +33,15 @@ import (
 
 // OpenStore opens the store that a --store setting names: a file of bbolt, which
 // is the default, or a Redis that any number of replicas share.
-func OpenStore(ctx context.Context, setting string, log *slog.Logger) (store.Store, error) {
+func OpenStore(ctx context.Context, setting string, keep Retention, log *slog.Logger) (store.Store, error) {
 	setting = cmp.Or(setting, DefaultStore)
 	if err := checkStore(setting); err != nil {
 		return nil, SettingErrors{{Setting: "store", Err: err}}
 	}
 	if !isRedis(setting) {
-		return bolt.Open(strings.TrimPrefix(setting, "bolt:"), bolt.Options{Now: time.Now})
+		return bolt.Open(strings.TrimPrefix(setting, "bolt:"), bolt.Options{Now: time.Now, Retention: keep.ofStore()})
 	}
-	db, err := redis.Open(ctx, setting, redis.Options{})
+	db, err := redis.Open(ctx, setting, redis.Options{Retention: keep.ofStore()})
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func OpenLimiter(ctx context.Context, setting string, log *slog.Logger) (_ ratel
 	if scheme, _, _ := strings.Cut(cmp.Or(setting, DefaultStore), ":"); scheme == "bolt" {
 		return ratelimit.NewLocal(time.Now), func() error { return nil }, nil
 	}
-	db, err := OpenStore(ctx, setting, log)
+	db, err := OpenStore(ctx, setting, Longest(), log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,8 @@ type File struct {
 	info   os.FileInfo           // of the file that was opened
 	broken atomic.Pointer[error] // why the file can't be used any more; nil: it can
 	damage chan error            // what Damaged returns
+
+	copying chan struct{} // has room for the one copy
 }
 
 // Open opens the file at path, or creates it (mode 0600; its directory must exist), and
@@ -40,7 +43,7 @@ func Open(path string, maxSize int, prepare func(*bbolt.DB) error) (f *File, err
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if r := recover(); r != nil {
-			f, err = nil, fmt.Errorf("store: %s is damaged (%v): restore a backup, or move it away to start with an empty store", path, r)
+			f, err = nil, damaged(path, r)
 		}
 	}()
 
@@ -48,14 +51,9 @@ func Open(path string, maxSize int, prepare func(*bbolt.DB) error) (f *File, err
 	if statErr == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return nil, fmt.Errorf("store: %s is empty, which no store is: restore a backup, or delete it to start with an empty store", path)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:      lockPatience,
-		FreelistType: bbolt.FreelistMapType,
-		MaxSize:      maxSize,
-		NoStatistics: true,
-	})
+	db, info, err := openAt(path, bbolt.Options{MaxSize: maxSize, InitialMmapSize: mapped(info)})
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, err
 	}
 	if errors.Is(statErr, fs.ErrNotExist) {
 		err = syncDir(filepath.Dir(path))
@@ -63,14 +61,54 @@ func Open(path string, maxSize int, prepare func(*bbolt.DB) error) (f *File, err
 	if err == nil {
 		err = prepare(db)
 	}
-	if err == nil {
-		info, err = os.Stat(path)
-	}
 	if err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("store: %s: %w", path, err)
 	}
-	return &File{DB: db, info: info, damage: make(chan error, 1)}, nil
+	return &File{DB: db, info: info, damage: make(chan error, 1), copying: make(chan struct{}, 1)}, nil
+}
+
+// damaged returns the error of a file in which bbolt has panicked.
+func damaged(path string, reason any) error {
+	return fmt.Errorf("store: %s is damaged (%v): restore a backup, or move it away to start with an empty store", path, reason)
+}
+
+// openAt opens the file at path and locks it. While it waited for the lock, the process that
+// had it may have put another file in its place: then openAt opens that one.
+func openAt(path string, o bbolt.Options) (*bbolt.DB, os.FileInfo, error) {
+	for {
+		var opened *os.File
+		o.Timeout, o.FreelistType = lockPatience, bbolt.FreelistMapType
+		o.OpenFile = func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+			opened, err = os.OpenFile(name, flag, mode)
+			return opened, err
+		}
+		db, err := bbolt.Open(path, 0o600, &o)
+		if err != nil {
+			return nil, nil, openError(path, err)
+		}
+		info, err := opened.Stat()
+		if err == nil {
+			var there os.FileInfo
+			if there, err = os.Stat(path); err == nil && os.SameFile(info, there) {
+				return db, info, nil
+			}
+		}
+		if closeErr := db.Close(); err != nil && !errors.Is(err, fs.ErrNotExist) || closeErr != nil {
+			return nil, nil, fmt.Errorf("store: open %s: %w", path, errors.Join(err, closeErr))
+		}
+	}
+}
+
+// mapped returns how many bytes of address space a large file gets at first, 0 for what it
+// needs: when it needs more, its writer has to wait for all readers, and a backup reads for
+// long. Windows would make the file as large.
+func mapped(info os.FileInfo) int {
+	const large, more = 16 << 20, 1 << 30
+	if info == nil || info.Size() < large || strconv.IntSize < 64 || runtime.GOOS == "windows" {
+		return 0
+	}
+	return int(info.Size()) + more
 }
 
 // openError returns what an operator has to do about an error of bbolt.Open.
