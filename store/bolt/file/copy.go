@@ -42,7 +42,7 @@ func (f *File) Copy(ctx context.Context, closing <-chan struct{}) (_ io.ReadClos
 	path := f.Path() + ".backup"
 	if used, _, err := f.Sizes(); err != nil {
 		return nil, 0, err
-	} else if free := DiskFree(filepath.Dir(path)); free > 0 && free < used {
+	} else if free := diskFree(filepath.Dir(path)); free > 0 && free < used {
 		return nil, 0, fmt.Errorf("store: a backup needs %d bytes beside %s for a while, and %d are free on its disk", used, f.Path(), free)
 	}
 	to, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)

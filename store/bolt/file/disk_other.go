@@ -2,5 +2,5 @@
 
 package file
 
-// DiskFree returns 0: unknown.
-func DiskFree(string) int64 { return 0 }
+// diskFree returns 0: unknown.
+func diskFree(string) int64 { return 0 }

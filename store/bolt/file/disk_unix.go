@@ -4,9 +4,9 @@ package file
 
 import "syscall"
 
-// DiskFree returns how many bytes this process may still write to the file system of
+// diskFree returns how many bytes this process may still write to the file system of
 // a directory; 0: unknown.
-func DiskFree(dir string) int64 {
+func diskFree(dir string) int64 {
 	var s syscall.Statfs_t
 	if syscall.Statfs(dir, &s) != nil {
 		return 0

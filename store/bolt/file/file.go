@@ -174,3 +174,12 @@ func (f *File) Broken() bool { return f.broken.Load() != nil }
 // Damaged returns a channel that receives an error when the file turns out to be
 // damaged while it is in use. Then the process must end: nothing else helps.
 func (f *File) Damaged() <-chan error { return f.damage }
+
+// Describe says where the file is, how large it is, and how much room is left on its disk.
+func (f *File) Describe() (store.Description, error) {
+	info, err := os.Stat(f.Path())
+	if err != nil {
+		return store.Description{}, err
+	}
+	return store.Description{Backend: "bbolt", Place: f.Path(), Used: info.Size(), Free: diskFree(filepath.Dir(f.Path()))}, nil
+}

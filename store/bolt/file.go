@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt/file"
 )
 
@@ -19,3 +20,6 @@ func (s *Store) Backup(ctx context.Context) (io.ReadCloser, int64, error) {
 
 // Sizes returns how many bytes the file has, and how many of them hold nothing.
 func (s *Store) Sizes() (size, free int64, err error) { return s.db.Sizes() }
+
+// Describe implements store.Store.
+func (s *Store) Describe(context.Context) (store.Description, error) { return s.db.Describe() }
