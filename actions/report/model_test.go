@@ -24,8 +24,6 @@ import (
 	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
-var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
-
 // item is an entry of a random journal, with the truth about it.
 type item struct {
 	event.Outcome
@@ -49,9 +47,6 @@ type seconds float64
 func durations(t *rapid.T) seconds {
 	return seconds(rapid.SampledFrom([]float64{-1, 0.5, 30, 612.25}).Draw(t, "duration"))
 }
-
-// prices are those of the reports: runners with other tags have none.
-var prices = rules.Prices{Currency: "EUR", Runners: []rules.RunnerPrice{{Tag: "gpu", Minute: 0.5}, {Tag: "free"}}}
 
 func tags(t *rapid.T) string {
 	return rapid.SampledFrom([]string{"", "gpu", "free", "arm"}).Draw(t, "tag")

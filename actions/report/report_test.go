@@ -18,6 +18,11 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 )
 
+var noon = time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+
+// prices are those of the reports: runners with other tags have none.
+var prices = rules.Prices{Currency: "EUR", Runners: []rules.RunnerPrice{{Tag: "gpu", Minute: 0.5}, {Tag: "free"}}}
+
 // entries is a journal in memory, oldest first. Its cursors count from the newest.
 type entries []store.Entry
 

@@ -28,6 +28,7 @@ var instead = map[string]string{
 	"deliveries": "use --project, --job or another filter",
 	"doctor":     "name projects with --project",
 	"explain":    "name the event with --event or --job",
+	"mcp":        "the assistant names projects and jobs as arguments of the tools",
 	"mute":       "give --rule, --project or --channel",
 	"pause":      "give --project or --rule",
 	"queue list": "use --project, --job or another filter",

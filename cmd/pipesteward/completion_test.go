@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,7 +13,7 @@ import (
 // bashCompletion has what the script of bash needs, from the package bash-completion.
 const bashCompletion = "/usr/share/bash-completion/bash_completion"
 
-// TestCompletion: shells complete commands and flags, where they are installed.
+// TestCompletion: shells complete commands, flags and files, where they are installed.
 func TestCompletion(t *testing.T) {
 	t.Parallel()
 	program, err := os.Executable()
@@ -23,10 +24,14 @@ func TestCompletion(t *testing.T) {
 	if err := os.Symlink(program, filepath.Join(dir, "pipesteward")); err != nil {
 		t.Skip("this system has no symbolic links for the shells to find the program by:", err)
 	}
-	lines := []struct {
+	if err := os.WriteFile(filepath.Join(dir, "rules.yaml"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	type completed struct {
 		typed string
 		want  []string
-	}{
+	}
+	lines := []completed{
 		{"pipesteward ser", []string{"serve"}},
 		{"pipesteward queue ", []string{"drop", "list", "requeue"}},
 		{"pipesteward serve --log-", []string{"--log-format", "--log-level", "--log-window"}},
@@ -59,12 +64,17 @@ func TestCompletion(t *testing.T) {
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			lines := lines
+			if shell == "fish" { // the other shells complete files after the script has proposed nothing
+				lines = append(slices.Clone(lines), completed{"pipesteward check rul", []string{"rules.yaml"}}, completed{"pipesteward serve --rules rul", []string{"rules.yaml"}})
+			}
 			for _, line := range lines {
 				args := []string{"-c", script, shell, file, line.typed}
 				if shell == "fish" { // has no name of the script among its arguments
 					args = []string{"-c", script, file, line.typed}
 				}
 				cmd := exec.CommandContext(t.Context(), shell, args...)
+				cmd.Dir = dir
 				cmd.Env = append(os.Environ(), asProgram+"=1", "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+dir)
 				out, err := cmd.CombinedOutput()
 				for _, want := range line.want {

@@ -76,7 +76,7 @@ func documents(t *testing.T) (all []document) {
 // withoutCode returns a document with blanks in place of its blocks of code, in which a #
 // is no heading.
 func withoutCode(text string) string {
-	return regexp.MustCompile("(?ms)^ *```.*?^ *```$").ReplaceAllStringFunc(text, func(code string) string { return strings.Repeat(" ", len(code)) })
+	return regexp.MustCompile("(?ms)^ *```.*?^ *```+$").ReplaceAllStringFunc(text, func(code string) string { return strings.Repeat(" ", len(code)) })
 }
 
 // quoted matches what a document has in backticks.
@@ -268,7 +268,7 @@ type block struct{ language, text string }
 
 // blocks returns the blocks of code of a document, without their indent.
 func blocks(text string) (all []block) {
-	for _, match := range regexp.MustCompile("(?ms)^( *)```(\\w*)[^\n]*\n(.*?)^ *```$").FindAllStringSubmatch(text, -1) {
+	for _, match := range regexp.MustCompile("(?ms)^( *)```+(\\w*)[^\n]*\n(.*?)^ *```+$").FindAllStringSubmatch(text, -1) {
 		all = append(all, block{match[2], regexp.MustCompile("(?m)^"+match[1]).ReplaceAllString(match[3], "")})
 	}
 	return all

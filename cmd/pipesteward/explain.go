@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/confirm"
+	"github.com/pipesteward/pipesteward/actions/explain"
 	"github.com/pipesteward/pipesteward/actions/facts"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/words"
@@ -60,60 +61,67 @@ func explainCommand(stdout io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			e, err := explainedEvent(ctx, c, gl)
+			read, err := readFacts(c, gl)
 			if err != nil {
 				return err
 			}
-			facts, err := readFacts(c, gl)
+			x, err := explainGiven(ctx, c, newExplainer(o, func() (*rules.Rules, error) { return loaded, nil }, gl, read))
 			if err != nil {
 				return err
-			}
-			verdicts := loaded.Explain(ctx, e, facts)
-			var unknown []unknownField
-			if c.IsSet("job") {
-				unknown = unknownFields(loaded, e)
 			}
 			if c.Bool("json") {
-				return printJSON(stdout, explained{e, verdicts, unknown})
+				return printJSON(stdout, x)
 			}
 			note := ""
 			if c.IsSet("job") {
-				note = apiNote(unknown)
+				note = apiNote(x.Unknown)
 			}
-			return explanation{newPrinter(stdout), note}.print(stdout, e, verdicts)
+			return explanation{newPrinter(stdout), note}.print(stdout, x.Event, x.Rules)
 		},
 	}
 }
 
-// explained is what --json prints.
-type explained struct {
-	Event event.Event     `json:"event"`
-	Rules []rules.Verdict `json:"rules"`
-	// Unknown are the fields that rules read and GitLab's API does not tell.
-	Unknown []unknownField `json:"unknown,omitempty"`
-}
-
-// unknownField is a field of the event that has no value although the event of a hook may
-// have one.
-type unknownField struct {
-	Field string   `json:"field"`
-	Rules []string `json:"rules"` // that read it
-}
-
-// unknownFields returns the fields of an event from GitLab's API that rules read and that
-// the API does not tell.
-func unknownFields(loaded *rules.Rules, e event.Event) []unknownField {
-	var unknown []unknownField
-	for _, field := range gitlab.NotInAPI(e) {
-		if readers := loaded.Readers(e.Meta.Kind, field); len(readers) > 0 {
-			unknown = append(unknown, unknownField{field, readers})
-		}
+// newExplainer returns what explains events. gl is nil without a token.
+func newExplainer(o app.Options, load func() (*rules.Rules, error), gl *gitlab.Client, read expression.Facts) explain.Explainer {
+	x := explain.Explainer{
+		Rules:  load,
+		Facts:  func() expression.Facts { return read },
+		Decode: func(body []byte) (event.Event, error) { return webhook.Decode(body, o.GitLabURL) },
+		Now:    time.Now,
 	}
-	return unknown
+	if gl != nil {
+		x.GitLab = gl
+	}
+	return x
+}
+
+// explainGiven explains the event that the flags name.
+func explainGiven(ctx context.Context, c *cli.Command, x explain.Explainer) (explain.Explained, error) {
+	if c.IsSet("job") {
+		explained, err := x.Page(ctx, c.String("job"))
+		_, wrong := errors.AsType[*gitlab.PageError](err)
+		switch {
+		case wrong, errors.Is(err, explain.ErrNoGitLab):
+			err = &usageError{fmt.Errorf("--job: %w", err)}
+		case err != nil:
+			err = fmt.Errorf("--job: %w", err)
+		}
+		return explained, err
+	}
+	path := c.String("event")
+	body, err := readFile(path)
+	if err != nil {
+		return explain.Explained{}, fmt.Errorf("--event: %w", err)
+	}
+	explained, err := x.Hook(ctx, body, path)
+	if err != nil {
+		err = fmt.Errorf("--event: %s: %w", path, err)
+	}
+	return explained, err
 }
 
 // apiNote says how an event from GitLab's API may differ from that of a hook.
-func apiNote(unknown []unknownField) string {
+func apiNote(unknown []explain.UnknownField) string {
 	note := "as GitLab's API has it now"
 	if len(unknown) == 0 {
 		return note
@@ -135,43 +143,6 @@ func explainedGitLab(o app.Options) (*gitlab.Client, error) {
 		return nil, fmt.Errorf("--gitlab-url, --gitlab-alias: %w", err)
 	}
 	return gl, nil
-}
-
-// explainedEvent returns the event that the flags name.
-func explainedEvent(ctx context.Context, c *cli.Command, gl *gitlab.Client) (event.Event, error) {
-	if !c.IsSet("job") {
-		e, err := readEvent(c.String("event"), c.String("gitlab-url"))
-		if err != nil {
-			return e, fmt.Errorf("--event: %w", err)
-		}
-		return e, nil
-	}
-	if gl == nil {
-		return event.Event{}, &usageError{errors.New("--job: the job is read from GitLab: give --gitlab-token, an access token with scope " + scopeRead)}
-	}
-	page, err := gl.ParsePage(ctx, c.String("job"))
-	if err != nil {
-		return event.Event{}, &usageError{fmt.Errorf("--job: %w", err)}
-	}
-	e, err := gl.PageEvent(ctx, page, event.SourceWebhook)
-	if err != nil {
-		return e, fmt.Errorf("--job: %w", err)
-	}
-	return e, nil
-}
-
-// readEvent makes an event of the hook body in a file, as if it came now.
-func readEvent(path, instance string) (event.Event, error) {
-	body, err := readFile(path)
-	if err != nil {
-		return event.Event{}, err
-	}
-	e, err := webhook.Decode(body, instance)
-	if err != nil {
-		return e, fmt.Errorf("%s: %w", path, err)
-	}
-	e.Meta.ID, e.Meta.Source, e.Meta.ReceivedAt = path, event.SourceWebhook, time.Now().UTC()
-	return e, nil
 }
 
 // readFacts returns the source of the facts that rules request of GitLab.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pipesteward/pipesteward/actions/explain"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -82,14 +83,14 @@ func newHookCase(t *testing.T, version string, tag bool) hookCase {
 }
 
 // explain returns what explain prints as JSON.
-func (c hookCase) explain(args ...string) explained {
+func (c hookCase) explain(args ...string) explain.Explained {
 	c.Helper()
 	var stdout, stderr bytes.Buffer
 	args = append([]string{"pipesteward", "explain", "--json", "--rules", c.rules, "--gitlab-url", c.gitlab.URL(), "--gitlab-token", gitlabtest.DefaultToken}, args...)
 	if code := run(c.Context(), args, &stdout, &stderr); code != 0 {
 		c.Fatalf("exit status %d: %s", code, &stderr)
 	}
-	var e explained
+	var e explain.Explained
 	if err := json.Unmarshal(stdout.Bytes(), &e); err != nil {
 		c.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func (c hookCase) explain(args ...string) explained {
 }
 
 // both returns the event of the hook that GitLab would send, and that of --job.
-func (c hookCase) both(kind string) (hook, api explained) {
+func (c hookCase) both(kind string) (hook, api explain.Explained) {
 	c.Helper()
 	body, page := c.gitlab.JobHookBody(c.job.ID), c.job.WebURL
 	if kind == event.KindPipeline {
@@ -273,23 +274,23 @@ func TestExplainNamesWhatIsUnknown(t *testing.T) {
 	c := newHookCase(t, "19.1.0", false)
 	for _, tt := range []struct {
 		kind string
-		want []unknownField
+		want []explain.UnknownField
 	}{
-		{event.KindJob, []unknownField{
-			{"job.runner.tags", []string{"all-of-a-job"}},
-			{"job.environment", []string{"all-of-a-job"}},
-			{"pipeline.upstream", []string{"all-of-a-job"}},
-			{"user.email", []string{"all-of-a-job"}},
+		{event.KindJob, []explain.UnknownField{
+			{Field: "job.runner.tags", Rules: []string{"all-of-a-job"}},
+			{Field: "job.environment", Rules: []string{"all-of-a-job"}},
+			{Field: "pipeline.upstream", Rules: []string{"all-of-a-job"}},
+			{Field: "user.email", Rules: []string{"all-of-a-job"}},
 		}},
-		{event.KindPipeline, []unknownField{
-			{"pipeline.variables", []string{"all-of-a-pipeline"}},
-			{"pipeline.protected_ref", []string{"all-of-a-pipeline"}},
-			{"pipeline.upstream", []string{"all-of-a-pipeline"}},
-			{"pipeline.jobs[].manual", []string{"all-of-a-pipeline"}},
-			{"pipeline.jobs[].delayed", []string{"all-of-a-pipeline"}},
-			{"pipeline.jobs[].runner.tags", []string{"all-of-a-pipeline"}},
-			{"pipeline.jobs[].environment", []string{"all-of-a-pipeline"}},
-			{"user.email", []string{"all-of-a-pipeline"}},
+		{event.KindPipeline, []explain.UnknownField{
+			{Field: "pipeline.variables", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "pipeline.protected_ref", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "pipeline.upstream", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "pipeline.jobs[].manual", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "pipeline.jobs[].delayed", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "pipeline.jobs[].runner.tags", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "pipeline.jobs[].environment", Rules: []string{"all-of-a-pipeline"}},
+			{Field: "user.email", Rules: []string{"all-of-a-pipeline"}},
 		}},
 	} {
 		hook, api := c.both(tt.kind)

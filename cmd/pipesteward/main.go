@@ -101,6 +101,7 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 		doctorCommand(stdout, stderr),
 		schemaCommand(stdout),
 		manCommand(stdout),
+		mcpCommand(out), // JSON, in which characters that steer a terminal are escaped
 		demoCommand(stdout),
 	}
 	root := &cli.Command{
@@ -124,8 +125,11 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 				"   pipesteward completion fish > ~/.config/fish/completions/pipesteward.fish\n" +
 				"   pipesteward completion powershell > pipesteward.ps1; . ./pipesteward.ps1"
 			for _, shell := range c.Commands {
-				if shell.Name == "pwsh" {
+				switch shell.Name {
+				case "pwsh":
 					shell.Aliases = []string{"powershell"}
+				case "fish":
+					shell.Action = printThen(shell.Action, stdout, fishFiles)
 				}
 				shell.Usage = "print the script of " + shell.Name
 			}
@@ -136,6 +140,21 @@ func commandTree(out *output, stderr io.Writer) *cli.Command {
 	}
 	prepare(root)
 	return root
+}
+
+// fishFiles has fish complete names of files where the program proposes nothing, as the
+// scripts of the other shells do.
+const fishFiles = "\ncomplete -c pipesteward -n 'not __pipesteward_perform_completion | string length -q' -F\n"
+
+// printThen returns an action that prints a text after what the given action prints.
+func printThen(action cli.ActionFunc, stdout io.Writer, text string) cli.ActionFunc {
+	return func(ctx context.Context, c *cli.Command) error {
+		if err := action(ctx, c); err != nil {
+			return err
+		}
+		_, err := io.WriteString(stdout, text)
+		return err
+	}
 }
 
 // errStopped is the end of a command by a signal.

@@ -32,9 +32,7 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			"1 if it matches some, or if no class is proposed, because the group says too little: it has fewer than two words of three letters\n" +
 			"besides what differs from job to job and the words that most logs have, or a log that ships with Pipesteward has the same;\n" +
 			"2 for a wrong command line.",
-		Flags: append(adminFlags(),
-			&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of the cache of `pipesteward backtest --passing-logs`, whose logs of the same GitLab are tried, too; default: as there"},
-			&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable); - reads one from standard input"},
+		Flags: append(append(adminFlags(), passingFlags()...),
 			&cli.StringFlag{Name: "part", Value: "all", Usage: "write only `PART`: rules, the file of the class and the rule, or test, that of its test; all: both, with --- between"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -57,16 +55,9 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			if len(clusters) == 0 {
 				return fmt.Errorf("there is no group %q: `pipesteward unknown` lists them", id)
 			}
-			logs := allLogs{passingLogs(c.StringSlice("passing"))}
-			dir, err := backtestCache(c)
-			if err == nil {
-				_, err = os.Stat(dir)
-			}
-			switch {
-			case err == nil && len(clusters[0].Jobs) > 0:
-				logs = append(logs, history.Passing{Dir: dir, URL: clusters[0].Jobs[0].URL})
-			case err != nil && c.IsSet("cache"):
-				return fmt.Errorf("--cache: %w", err)
+			logs, err := logsFor(c, clusters[0])
+			if err != nil {
+				return err
 			}
 			p, err := unknown.Propose(clusters[0], logs)
 			if err != nil {
@@ -83,6 +74,31 @@ func proposeCommand(stdout, stderr io.Writer) *cli.Command {
 			return nil
 		},
 	}
+}
+
+// passingFlags name logs of jobs that passed.
+func passingFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "cache", Usage: "`DIRECTORY` of the cache of `pipesteward backtest --passing-logs`, whose logs of the same GitLab are tried, too; default: as there"},
+		&cli.StringSliceFlag{Name: "passing", Usage: "a `FILE` with the log of a job that passed, or a directory of such files (repeatable); - reads one from standard input"},
+	}
+}
+
+// logsFor returns the logs of jobs that passed on which a class for the cluster is tried, as
+// passingFlags name them.
+func logsFor(c *cli.Command, cluster unknown.Cluster) (unknown.Logs, error) {
+	logs := allLogs{passingLogs(c.StringSlice("passing"))}
+	dir, err := backtestCache(c)
+	if err == nil {
+		_, err = os.Stat(dir)
+	}
+	switch {
+	case err == nil && len(cluster.Jobs) > 0:
+		logs = append(logs, history.Passing{Dir: dir, URL: cluster.Jobs[0].URL})
+	case err != nil && c.IsSet("cache"):
+		return nil, fmt.Errorf("--cache: %w", err)
+	}
+	return logs, nil
 }
 
 // triedOn says how many logs of jobs that passed a class matches.

@@ -112,3 +112,41 @@ func TestRulesOfAConfigMap(t *testing.T) {
 	file.inForce("second")
 	directory.inForce("second")
 }
+
+// git-sync publishes each commit as a worktree, by a symlink that is renamed, and deletes
+// the worktree before. The rules are followed, in a directory and as a file, from one
+// commit to the next.
+func TestRulesOfGitSync(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	root := filepath.Join(env.dir, "git")
+	publish := func(commit, text string) {
+		t.Helper()
+		worktree := filepath.Join(root, ".worktrees", commit)
+		for _, err := range []error{
+			os.MkdirAll(filepath.Join(worktree, "rules"), 0o750),
+			os.WriteFile(filepath.Join(worktree, "rules", "rules.yaml"), []byte(text), 0o600),
+			os.Symlink(filepath.Join(".worktrees", commit), filepath.Join(root, "tmp-link")),
+			os.Rename(filepath.Join(root, "tmp-link"), filepath.Join(root, "current")),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	publish("c1", ruleNamed("first"))
+	rules := filepath.Join(root, "current", "rules")
+	directory, file := env.run("--rules", rules), env.run("--rules", filepath.Join(rules, "rules.yaml"), "--store", "bolt:"+filepath.Join(env.dir, "second.db"))
+	directory.inForce("first")
+	file.inForce("first")
+	before := "c1"
+	for _, commit := range []string{"c2", "c3", "c4"} {
+		publish(commit, ruleNamed("rule-"+commit))
+		if err := os.RemoveAll(filepath.Join(root, ".worktrees", before)); err != nil {
+			t.Fatal(err)
+		}
+		directory.inForce("rule-" + commit)
+		file.inForce("rule-" + commit)
+		before = commit
+	}
+}

@@ -150,6 +150,27 @@ func TestComposeReplicas(t *testing.T) {
 	}
 }
 
+// Replicas have the variables of otel.env, which may be missing: all other tests have none.
+func TestComposePassesOpenTelemetry(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "otel.env"), "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318\nPIPESTEWARD_RULES=elsewhere\n")
+	options, err := cli.NewProjectOptions([]string{deploy + "/compose.yaml"}, cli.WithWorkingDirectory(dir), cli.WithEnv([]string{"PIPESTEWARD_SITE=pipesteward.example.com"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := options.LoadProject(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range replicas {
+		for variable, want := range map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "PIPESTEWARD_RULES": "/etc/pipesteward/rules"} {
+			if got := service(t, p, name).Environment[variable]; got == nil || *got != want {
+				t.Errorf("%s: %s is not %s", name, variable, want)
+			}
+		}
+	}
+}
+
 func TestComposeRedisIsKeptInside(t *testing.T) {
 	p := project(t)
 	redis := service(t, p, "redis")

@@ -90,7 +90,11 @@ type RulesState struct {
 	Warnings schema.FileErrors `json:"warnings,omitempty"`
 }
 
-// Config is what New needs; all of it is required but Page.
+// PathMCP is where Config.Assistants serves tools. They only read, although each request is
+// a POST.
+const PathMCP = "/mcp"
+
+// Config is what New needs; all of it is required but Page and Assistants.
 type Config struct {
 	Addr       net.Addr         // of the listener
 	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
@@ -123,8 +127,10 @@ type Config struct {
 	// Parts are further values that GET /api/v1/status shows, by name; each is JSON.
 	Parts map[string]func(context.Context) any
 	Page  interface{ Register(e *echo.Echo) } // the page for browsers, beside the API; nil: there is none
-	Now   func() time.Time
-	Log   *slog.Logger
+	// Assistants serves tools for assistants at PathMCP; nil: there are none.
+	Assistants interface{ Register(e *echo.Echo) }
+	Now        func() time.Time
+	Log        *slog.Logger
 }
 
 type admin struct{ Config }
@@ -160,6 +166,7 @@ var openAPI []byte
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
+//	POST /mcp              with Assistants, tools that only read; not in openapi.yaml
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
 // Package auth says who may use it: reading needs the role read, profiles and all else the
@@ -199,6 +206,9 @@ func New(cfg Config) http.Handler {
 	if cfg.Page != nil {
 		cfg.Page.Register(e)
 	}
+	if cfg.Assistants != nil {
+		cfg.Assistants.Register(e)
+	}
 	if cfg.Pprof {
 		profiles.Register(e)
 	}
@@ -214,6 +224,8 @@ func (a *admin) needs(c echo.Context) auth.Role {
 		if a.PublicMetrics {
 			return auth.RoleNone
 		}
+	case PathMCP:
+		return auth.RoleRead
 	}
 	if strings.HasPrefix(c.Path(), profiles.Path) {
 		return auth.RoleOperate

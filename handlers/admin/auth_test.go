@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/pause"
@@ -17,6 +18,13 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
+
+// assistants answer every request.
+type assistants struct{}
+
+func (assistants) Register(e *echo.Echo) {
+	e.POST(admin.PathMCP, func(c echo.Context) error { return c.NoContent(http.StatusOK) })
+}
 
 // Health checks are open, reading needs the role read, and all else the role operate,
 // also what is not there.
@@ -33,7 +41,8 @@ func TestRoles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return admin.New(admin.Config{
-			Changes: made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
+			Assistants: assistants{},
+			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
 			Addr: &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
@@ -75,6 +84,8 @@ func TestRoles(t *testing.T) {
 		{"GET", "/debug/pprof/goroutine", 401, 403, 403, 200},
 		{"GET", "/debug/pprof/profile?seconds=x", 401, 403, 403, 0}, // takes 30 s
 		{"GET", "/debug/pprof/cmdline", 401, 403, 403, 404},         // it may have secrets
+		{"POST", "/mcp", 401, 403, 200, 200},
+		{"GET", "/mcp", 401, 403, 405, 405},
 		{"GET", "/nothing", 401, 403, 404, 404},
 		{"POST", "/-/reload", 401, 403, 403, 200},
 		{"POST", "/api/v1/pause", 401, 403, 403, 200},

@@ -1,31 +1,19 @@
 package page
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 
 	"github.com/goccy/go-json"
-	"github.com/labstack/echo/v4"
 
 	"github.com/pipesteward/pipesteward/handlers"
 )
 
-// apiError is an answer of the API that is no success.
-type apiError struct {
-	code int // the HTTP status
-	text string
-}
-
-func (e *apiError) Error() string { return e.text }
-
 // codeOf returns the HTTP status for an error.
 func codeOf(err error) int {
-	if refused, is := errors.AsType[*apiError](err); is {
-		return refused.code
+	if refused, is := errors.AsType[*handlers.RefusedError](err); is {
+		return refused.Code
 	}
 	return http.StatusInternalServerError
 }
@@ -51,39 +39,8 @@ func (r *request) post(path string, body, into any) error {
 	return r.call(http.MethodPost, path, text, into)
 }
 
-// call sends a request to the API, as the person whose request r is. The error is an
-// *apiError if the API refuses it.
+// call sends a request to the API, as the person whose request r is. The error is a
+// *handlers.RefusedError if the API refuses it.
 func (r *request) call(method, address string, body []byte, into any) error {
-	target, err := url.Parse(address)
-	if err != nil {
-		return err
-	}
-	req := r.c.Request().Clone(r.c.Request().Context())
-	req.Method, req.URL, req.RequestURI = method, target, address
-	req.Body, req.ContentLength, req.Form, req.PostForm = io.NopCloser(bytes.NewReader(body)), int64(len(body)), nil, nil
-	req.Header.Set(echo.HeaderAccept, echo.MIMEApplicationJSON)
-	req.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
-	answer := &recorder{header: http.Header{}, code: http.StatusOK}
-	r.page.api.ServeHTTP(answer, req)
-	if answer.code/100 != 2 {
-		var refused handlers.Response
-		if json.Unmarshal(answer.body.Bytes(), &refused) != nil || refused.Error == "" {
-			refused.Error = fmt.Sprintf("%s answers %d", target.Path, answer.code)
-		}
-		return &apiError{answer.code, refused.Error}
-	}
-	return json.Unmarshal(answer.body.Bytes(), into)
+	return handlers.InProcess{API: r.page.api, Sender: r.c.Request()}.Call(r.c.Request().Context(), method, address, body, into)
 }
-
-// recorder keeps an answer of the API.
-type recorder struct {
-	header http.Header
-	code   int
-	body   bytes.Buffer
-}
-
-func (a *recorder) Header() http.Header { return a.header }
-
-func (a *recorder) WriteHeader(code int) { a.code = code }
-
-func (a *recorder) Write(b []byte) (int, error) { return a.body.Write(b) }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -23,7 +24,7 @@ func readDecision(r *request) (any, error) {
 		return nil, err
 	}
 	if len(found.Decisions) == 0 {
-		return nil, &apiError{http.StatusNotFound, "the journal has no decision with this id: it may have expired"}
+		return nil, &handlers.RefusedError{Code: http.StatusNotFound, Text: "the journal has no decision with this id: it may have expired"}
 	}
 	d := decision{Outcome: found.Decisions[0]}
 	d.RunsIn, d.RunURL = d.NewJob()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 )
@@ -134,11 +135,11 @@ func (p *Page) change(c echo.Context, v *view) error {
 	sent, err := c.FormParams()
 	form := &request{c: c, page: p, Values: sent}
 	if err != nil {
-		return p.fail(form, v, &apiError{http.StatusBadRequest, "the form can't be read: " + err.Error()})
+		return p.fail(form, v, &handlers.RefusedError{Code: http.StatusBadRequest, Text: "the form can't be read: " + err.Error()})
 	}
 	made, known := v.changes[sent.Get("do")]
 	if !known {
-		return p.fail(form, v, &apiError{http.StatusBadRequest, "the form does not say what to do: use one of this page"})
+		return p.fail(form, v, &handlers.RefusedError{Code: http.StatusBadRequest, Text: "the form does not say what to do: use one of this page"})
 	}
 	warnings, failed := made.do(form)
 	query := c.QueryParams()

@@ -3,6 +3,7 @@ package page
 import (
 	"net/http"
 
+	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 )
 
@@ -64,6 +65,6 @@ func (r *request) scope() (project, rule *string, err error) {
 	case "rule":
 		return nil, new(r.Get("rule")), nil
 	default:
-		return nil, nil, &apiError{http.StatusBadRequest, "choose what to pause: all, the projects of a glob, or a rule"}
+		return nil, nil, &handlers.RefusedError{Code: http.StatusBadRequest, Text: "choose what to pause: all, the projects of a glob, or a rule"}
 	}
 }

@@ -235,7 +235,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		Reports: reports{journal}, Unknown: unknowns{unclassified, a.rules.Rules}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
-		Page: page.New(time.Now, log),
+		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },

@@ -5,12 +5,10 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app/watch"
 )
 
 const (
@@ -36,8 +34,9 @@ func (f *follower) run(ctx context.Context) {
 	hangUp := make(chan os.Signal, 1)
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
-	changes, problems, stop := f.watch()
-	defer stop()
+	changes, err := watch.New(f.paths...)
+	f.warnLate(err)
+	defer changes.Close()
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	settled := time.NewTimer(settleFor) // the files may have changed since they were loaded
@@ -46,14 +45,16 @@ func (f *follower) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changes:
+		case <-changes.Reported:
 			settled.Reset(settleFor)
-		case err := <-problems:
+		case err := <-changes.Missed:
 			f.log.Warn("changes of "+f.name+" may have been missed", "error", err)
 			settled.Reset(settleFor)
 		case <-settled.C:
+			f.warnLate(changes.Renew())
 			f.reload(false)
 		case <-poll.C:
+			f.warnLate(changes.Renew())
 			f.reload(false)
 		case <-hangUp:
 			f.reload(true)
@@ -61,32 +62,9 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// watch reports changes in the directories of the files. It watches directories,
-// not files, because files are mostly replaced: by editors with a rename, by
-// Kubernetes with a symlink that all others go through. Directories that can't be
-// watched are read every pollEvery.
-func (f *follower) watch() (changes <-chan fsnotify.Event, problems <-chan error, stop func()) {
-	var directories []string
-	for _, path := range f.paths {
-		if info, err := os.Stat(path); err == nil && !info.IsDir() {
-			path = filepath.Dir(path)
-		}
-		directories = append(directories, path)
-	}
-	slices.Sort(directories)
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		f.warnLate(err)
-		return nil, nil, func() {}
-	}
-	for _, directory := range slices.Compact(directories) {
-		if err := watcher.Add(directory); err != nil {
-			f.warnLate(err)
-		}
-	}
-	return watcher.Events, watcher.Errors, func() { _ = watcher.Close() }
-}
-
+// warnLate says that changes are seen every pollEvery only; nil: it is not so.
 func (f *follower) warnLate(why error) {
-	f.log.Warn("changes of "+f.name+" are seen late", "wait", pollEvery.String(), "error", why)
+	if why != nil {
+		f.log.Warn("changes of "+f.name+" are seen late", "wait", pollEvery.String(), "error", why)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/catchup"
+	"github.com/pipesteward/pipesteward/actions/explain"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/ratelimit"
 	"github.com/pipesteward/pipesteward/actions/gitlabnotify"
@@ -26,9 +27,11 @@ import (
 	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/handlers/mcp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/redis"
@@ -223,6 +226,18 @@ func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id stri
 	page.NotRead, err = u.CountNotRead(ctx, q)
 	page.EveryFailure = u.rules().ReadsEveryFailure()
 	return page, err
+}
+
+// newAssistants returns the tools for assistants on the admin address, which explain events
+// by the rules in force.
+func newAssistants(version string, gl *gitlab.Client, inForce func() *rules.Rules, facts func() expression.Facts) mcp.HTTP {
+	return mcp.HTTP{Sources: mcp.Sources{Version: version, Explainer: explain.Explainer{
+		Rules:  func() (*rules.Rules, error) { return inForce(), nil },
+		GitLab: gl,
+		Facts:  facts,
+		Decode: func(body []byte) (event.Event, error) { return webhook.Decode(body, gl.Instance()) },
+		Now:    time.Now,
+	}}}
 }
 
 // slackReports sums the journal for the command in Slack.

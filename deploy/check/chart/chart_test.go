@@ -16,6 +16,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
+	"helm.sh/helm/v4/pkg/strvals"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -55,9 +56,40 @@ nodeSelector: {a: b}
 tolerations: [{key: a, operator: Exists}]
 affinity: {podAntiAffinity: {}}
 priorityClassName: high
+extraEnv: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"}]
 extraVolumes: [{name: web-config, configMap: {name: web-config}}]
 extraVolumeMounts: [{name: web-config, mountPath: /etc/pipesteward/web-config}]
 `
+
+// TestInstalledAsReadmeSays: the values and the rules of README.md's example are what is installed.
+func TestInstalledAsReadmeSays(t *testing.T) {
+	text := read(t, chart+"/README.md")
+	_, below, _ := strings.Cut(text, "```yaml\n")
+	example, _, _ := strings.Cut(below, "```")
+	all := parsed(t, strings.ReplaceAll("\n"+example, "\n   ", "\n"))
+	flag := regexp.MustCompile(`--set-file '([^']+)'`).FindStringSubmatch(text)
+	if flag == nil {
+		t.Fatal("no --set-file")
+	}
+	rules := read(t, "../../../rules.example.yaml")
+	if err := strvals.ParseIntoFile(flag[1], all, func([]rune) (any, error) { return rules, nil }); err != nil {
+		t.Fatal(err)
+	}
+	values, err := yaml.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := rendered(t, string(values))
+	if data := get[corev1.ConfigMap](t, made, "ConfigMap/release-pipesteward-rules").Data; len(data) != 1 || data["rules.yaml"] != rules {
+		t.Errorf("the rules are not those of the file: %q", slices.Collect(maps.Keys(data)))
+	}
+	if d := get[appsv1.Deployment](t, made, "Deployment/release-pipesteward"); *d.Spec.Replicas != 2 || environment(d)["PIPESTEWARD_ADMIN_OPERATOR_GROUPS"] != "platform/ops" {
+		t.Errorf("not what the values say: %+v", d.Spec)
+	}
+	if made["Ingress/release-pipesteward"] == nil {
+		t.Error("no Ingress")
+	}
+}
 
 // render renders the templates of the chart as `helm template` does, by the name of their
 // file.
@@ -195,6 +227,7 @@ func TestReplicas(t *testing.T) {
 	env := environment(d)
 	for name, want := range map[string]string{
 		"PIPESTEWARD_STORE": "", "PIPESTEWARD_STORE_FILE": "/run/secrets/pipesteward/store", "PIPESTEWARD_DRY_RUN": "true", "PIPESTEWARD_ADMIN_OPERATOR_GROUPS": "platform/ops,platform/sre",
+		"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
 	} {
 		if env[name] != want {
 			t.Errorf("%s is %q, want %q", name, env[name], want)
@@ -255,6 +288,7 @@ func TestRefused(t *testing.T) {
 		"rules twice":                       {strings.Replace(least, "existingConfigMap: rules", "existingConfigMap: rules, files: {a.yaml: b}", 1), "choose one"},
 		"an admin address open to everyone": {strings.Replace(least, "insecure-admin-without-auth", "dry-run", 1), "nothing says who may use the admin address"},
 		"an Ingress without a name":         {least + "ingress: {enabled: true}", "ingress.host is empty"},
+		"a setting as a variable":           {least + "extraEnv: [{name: PIPESTEWARD_DRY_RUN, value: \"true\"}]", "extraEnv has PIPESTEWARD_DRY_RUN: set it in settings"},
 		"an unknown value":                  {least + "replica: 2", "replica"},
 		"an unknown setting":                {strings.Replace(least, "insecure-admin-without-auth", "gitlab-uri", 1), "gitlab-uri"},
 		"a setting that the chart sets":     {strings.Replace(least, "insecure-admin-without-auth: true", "listen: x", 1), "listen"},

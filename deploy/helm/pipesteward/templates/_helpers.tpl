@@ -51,6 +51,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and (eq $auth "local") (ne (toString (index .Values.settings "insecure-admin-without-auth")) "true") }}
 {{- fail "nothing says who may use the admin address, which probes reach from outside the pod: set settings.admin-auth to oidc, web-config or proxy-header, or settings.insecure-admin-without-auth to true if networkPolicy.adminFrom names those who may" }}
 {{- end }}
+{{- range .Values.extraEnv }}
+{{- if hasPrefix "PIPESTEWARD_" .name }}
+{{- fail (printf "extraEnv has %s: set it in settings, and a secret by secrets.keys" .name) }}
+{{- end }}
+{{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.host) }}
 {{- fail "ingress.enabled is true, but ingress.host is empty: set it to the name that GitLab calls" }}
 {{- end }}

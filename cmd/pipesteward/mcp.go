@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/urfave/cli/v3"
+
+	"github.com/pipesteward/pipesteward/actions/unknown"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
+	"github.com/pipesteward/pipesteward/handlers/mcp"
+	"github.com/pipesteward/pipesteward/rules"
+	"github.com/pipesteward/pipesteward/rules/rulefile"
+)
+
+// mcpCommand returns the command whose standard output is the protocol's alone.
+func mcpCommand(stdout io.Writer) *cli.Command {
+	return &cli.Command{
+		Name:  "mcp",
+		Usage: "serve tools that only read to an assistant, by the Model Context Protocol",
+		Description: "An assistant starts this command, and speaks to it on standard input and output. The tools why, decisions, report,\n" +
+			"unknown and propose query a running server, as the commands of these names do; explain evaluates the rule files of\n" +
+			"--rules as they are at each call, and reads GitLab with --gitlab-token. A server has the same tools at /mcp on its\n" +
+			"--admin-listen, where explain is by the rules in force.",
+		Flags: append(append(append(adminFlags(), flagsOf("rules", "gitlab-url", "gitlab-alias")...), passingFlags()...),
+			secretFlag("gitlab-token", tokenUsage(scopeRead)),
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if slices.Contains(c.StringSlice("passing"), "-") {
+				return &usageError{errors.New("--passing: standard input is the assistant's: give files")}
+			}
+			o, err := readSettings(c)
+			if err := app.JoinSettings(err, o.CheckGiven()); err != nil {
+				return err
+			}
+			gl, err := explainedGitLab(o)
+			if err != nil {
+				return err
+			}
+			read, err := readFacts(c, gl)
+			if err != nil {
+				return err
+			}
+			var status struct{}
+			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &status); err != nil {
+				return err // of the settings: nobody would see it in each call
+			}
+			server := mcp.NewServer(mcp.Sources{
+				API:       remoteAPI{c},
+				Explainer: newExplainer(o, func() (*rules.Rules, error) { return app.LoadRules(o.Rules, rulefile.Options{}) }, gl, read),
+				Passing:   func(cluster unknown.Cluster) (unknown.Logs, error) { return logsFor(c, cluster) },
+				Version:   thisBuild().String(),
+			})
+			if err := server.Run(ctx, &sdk.IOTransport{Reader: io.NopCloser(os.Stdin), Writer: unclosed{stdout}}); ctx.Err() == nil {
+				return err
+			}
+			return nil // the assistant ends it by a signal
+		},
+	}
+}
+
+// remoteAPI is the API of the running server that a command's flags name.
+type remoteAPI struct{ c *cli.Command }
+
+// Get implements mcp.API.
+func (r remoteAPI) Get(ctx context.Context, path string, query url.Values, into any) error {
+	return callAdmin(ctx, r.c, http.MethodGet, path+"?"+query.Encode(), nil, into)
+}
+
+// unclosed is a writer that is not closed with the session.
+type unclosed struct{ io.Writer }
+
+// Close implements io.Closer.
+func (unclosed) Close() error { return nil }
