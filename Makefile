@@ -103,11 +103,13 @@ translated: ## say that the translations of a section are true again: SECTION=RE
 	go test ./cmd/pipesteward -run '^TestTranslations$$' -args -translated '$(SECTION)'
 
 .PHONY: pictures
-pictures: chromium ## draw the pictures of the documents: what the program posts to Slack
+pictures: chromium ## draw the pictures of the documents: what the program posts to Slack, and the page
 	go test ./deploy/pictures -args -update
 	cd deploy/pictures && for page in *.html; do \
 	  chromium --headless --no-sandbox --log-level=3 --hide-scrollbars --force-device-scale-factor=2 --window-size=760,2000 --screenshot=$${page%.html}.png "file://$$PWD/$$page" && \
 	  mogrify -trim +repage -strip +dither -colors 64 $${page%.html}.png || exit 1; done
+	go test ./cmd/pipesteward -run TestPageInBrowser
+	cp bin/page/picture-1280-light.png deploy/pictures/page.png && mogrify -crop 1280x420+0+0 +repage -strip +dither -colors 64 deploy/pictures/page.png
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## check format, imports between layers, lengths, common mistakes, and what is generated in the documents

@@ -219,7 +219,7 @@ func (r *Runner) pipelineBudget(ctx context.Context, a *attempt) (*verdict, erro
 	if !a.limited() || a.Action.Verb == event.VerbRetryPipeline { // whose verb counts them
 		return nil, nil
 	}
-	ok, err := r.budgets.SpendPipeline(ctx, a.Decision, a.retried)
+	ok, err := r.Budgets.SpendPipeline(ctx, a.Decision, a.retried)
 	if ok || err != nil {
 		return nil, err
 	}
@@ -232,7 +232,7 @@ func (r *Runner) rateBudgets(ctx context.Context, a *attempt) (*verdict, error) 
 	if !a.limited() {
 		return nil, nil
 	}
-	wait, reason, err := r.budgets.Spend(ctx, a.Decision, &a.Grants)
+	wait, reason, err := r.Budgets.Spend(ctx, a.Decision, &a.Grants)
 	if err != nil || wait <= 0 {
 		return nil, err
 	}

@@ -132,9 +132,9 @@ type Runner struct {
 	Breakers  *breaker.Breakers
 	Health    *health.Monitor
 	Confirms  *confirm.Confirmer
+	Budgets   budget.Budgets
 	Pool      *worker.Pool
 	gate      pause.Gate
-	budgets   budget.Budgets
 	states    jobstate.Reader
 	notifier  *notify.Notifier
 	sweeps    *sweep.Handler
@@ -158,8 +158,8 @@ func New(c Config) *Runner {
 		JobLog: func(ctx context.Context, e event.Event) (string, error) { return r.facts().Log(ctx, e) },
 	}
 	r.Confirms = &confirm.Confirmer{Queue: c.Queue, Guard: c.Guard, Journal: c.Journal, Unattended: c.Own != Own{}, Now: c.Now, Log: c.Log}
-	r.budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
-	r.states = jobstate.Reader{GitLab: c.GitLab, Budgets: r.budgets, Now: c.Now}
+	r.Budgets = budget.Budgets{Guard: c.Guard, Limits: func() rules.Limits { return c.Rules().Limits() }}
+	r.states = jobstate.Reader{GitLab: c.GitLab, Budgets: r.Budgets, Now: c.Now}
 	r.retries = follow.Retries{Guard: c.Guard, Queue: c.Queue, Journal: r.notifier, GitLab: c.GitLab, Rules: c.Rules, Now: c.Now, NativeRetry: c.NativeRetry, MayWait: r.mayWait}
 	r.ledger = ledger.New(ledger.Config{
 		Guard: c.Guard, Queue: c.Queue, Announcer: r.notifier, Rules: c.Rules, Facts: func() expression.Facts { return r.facts() }, Metrics: c.Metrics, Now: c.Now, Log: c.Log,

@@ -31,6 +31,12 @@ func (r Rate) Capacity() int64 {
 	return int64(r.Burst)
 }
 
+// Left returns how many tokens a bucket has at now; full and now are as for Take.
+func (r Rate) Left(now, full int64) int {
+	missing := min(max(full-now, 0), int64(r.Interval())*r.Capacity())
+	return int(r.Capacity() - (missing+int64(r.Interval())-1)/int64(r.Interval()))
+}
+
 // Take is one step of the generic cell rate algorithm (ITU-T I.371), whose state is one
 // number for a bucket: full, the time when it will be full again. If a token is left at
 // now, Take takes it and returns the new state and 0; else it returns the old state and the

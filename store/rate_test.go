@@ -80,3 +80,22 @@ func TestTakeBounds(t *testing.T) {
 		}
 	})
 }
+
+// TestLeft: a bucket has as many tokens as can be taken from it at once.
+func TestLeft(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const now = int64(1e18)
+		rate := store.Rate{Limit: rapid.IntRange(1, 100).Draw(t, "limit"), Per: time.Duration(rapid.IntRange(1, 3600).Draw(t, "seconds")) * time.Second, Burst: rapid.IntRange(0, 50).Draw(t, "burst")}
+		full := rapid.Int64Range(0, 2*now).Draw(t, "full")
+		if near := rapid.Int64Range(-1e12, 1e12).Draw(t, "near"); near%2 == 0 {
+			full = now + near
+		}
+		left, taken := rate.Left(now, full), 0
+		for wait := time.Duration(0); wait == 0; taken++ {
+			full, wait = rate.Take(now, full)
+		}
+		if left != taken-1 {
+			t.Fatalf("%d left, and %d can be taken", left, taken-1)
+		}
+	})
+}

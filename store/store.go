@@ -386,6 +386,8 @@ type Guard interface {
 	// most Per/Limit, or until the end of a Hold; 0 if it took from all. A new bucket is
 	// full. The buckets differ.
 	Take(ctx context.Context, buckets ...Bucket) (taken int, wait time.Duration, err error)
+	// Left returns how many tokens the bucket has, and takes none. A Hold does not count.
+	Left(ctx context.Context, b Bucket) (tokens int, err error)
 	// Hold blocks the bucket of key for span from now: nobody can take from it.
 	// It does nothing if the bucket is blocked for longer already.
 	Hold(ctx context.Context, key string, span time.Duration) error

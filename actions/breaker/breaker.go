@@ -209,9 +209,15 @@ func (b *Breakers) claimed(ctx context.Context, class string, change func() erro
 	return err
 }
 
-// Open returns the states of the open breakers of all classes, sorted by class. It looks up
-// only classes whose breakers have opened lately.
+// Open returns the states of the open breakers of all classes, sorted by class.
 func (b *Breakers) Open(ctx context.Context) ([]State, error) {
+	states, err := b.Recent(ctx)
+	return slices.DeleteFunc(states, func(s State) bool { return !s.Open(b.Now()) }), err
+}
+
+// Recent returns the states of the breakers that have opened within the last 7 days, sorted by
+// class.
+func (b *Breakers) Recent(ctx context.Context) ([]State, error) {
 	saved, err := b.Guard.Tallied(ctx, keys.Storms, tallied)
 	if err != nil {
 		return nil, fmt.Errorf("circuit breaker: %w", err)
@@ -221,8 +227,7 @@ func (b *Breakers) Open(ctx context.Context) ([]State, error) {
 		classes = append(classes, s.Group)
 	}
 	slices.Sort(classes)
-	states, err := b.States(ctx, slices.Compact(classes))
-	return slices.DeleteFunc(states, func(s State) bool { return !s.Open(b.Now()) }), err
+	return b.States(ctx, slices.Compact(classes))
 }
 
 // States returns the states of the breakers of those of the classes that have opened within

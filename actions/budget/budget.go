@@ -31,6 +31,7 @@ type Guard interface {
 	Tallied(ctx context.Context, key string, within time.Duration) ([]store.Seen, error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 	Get(ctx context.Context, key string) ([]byte, error)
+	Left(ctx context.Context, b store.Bucket) (tokens int, err error)
 }
 
 // Budgets are the budgets of retries. Both fields are required.
@@ -76,7 +77,7 @@ func (b Budgets) Spend(ctx context.Context, d event.Decision, g *Grants) (wait t
 	budgets := slices.DeleteFunc(b.of(d), func(budget budget) bool { return slices.Contains(g.Spent, budget.key) })
 	buckets := make([]store.Bucket, len(budgets))
 	for i, budget := range budgets {
-		buckets[i] = store.Bucket{Key: budget.key, Rate: store.Rate{Limit: budget.rate.Count, Per: time.Duration(budget.rate.Per)}}
+		buckets[i] = bucket(budget.key, budget.rate)
 	}
 	granted, wait, err := b.Guard.Take(ctx, buckets...)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/budget"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/rules/event"
 )
@@ -44,6 +45,13 @@ func TestBudgetsThatFillUp(t *testing.T) {
 			}
 			if waiting != 2 {
 				t.Errorf("%d decisions wait, want 2", waiting)
+			}
+			levels, err := h.Runner.Budgets.Levels(t.Context(), []event.Decision{h.Outcomes()[0].Decision})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i := slices.IndexFunc(levels, func(l budget.Level) bool { return l.Count == 2 }); i < 0 || levels[i].Left != 0 {
+				t.Errorf("the levels are %+v, want one of 2 that is used up", levels)
 			}
 			// A person retries d: nobody is left who wants that.
 			h.MustRetry(h.GitLab.Latest(h.Pipeline.ID, "d").ID)

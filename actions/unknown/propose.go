@@ -33,6 +33,12 @@ type Logs interface {
 	Each(visit func(name, log string) error) error
 }
 
+// NoLogs are no logs.
+type NoLogs struct{}
+
+// Each implements Logs.
+func (NoLogs) Each(func(name, log string) error) error { return nil }
+
 // Proposal is a failure class for a cluster, with a rule that retries it and a test of that
 // rule. It was tried on the logs of jobs that passed: those that ship with Pipesteward, none of
 // which it matches, and others.

@@ -119,7 +119,7 @@ func TestDemoKeeps(t *testing.T) {
 	await.Long(t, "the demo takes the time that it takes to watch")
 	t.Parallel()
 	d := keepDemo(t.Context(), t, false)
-	shows(t, d.output(), "Everything stays up", "status --admin-url", "curl -s", "pipesteward explain", "fail JOB [REASON]")
+	shows(t, d.output(), "Everything stays up", "In a browser, the page of the service", "1. Decisions:", "status --admin-url", "curl -s", "pipesteward explain", "fail JOB [REASON]")
 	bin := t.TempDir()
 	if err := os.Symlink(executable(t), filepath.Join(bin, "pipesteward")); err != nil {
 		t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 const pageRules = `
 version: 1
 defaults: {channel: "#ci", group: false}
+classes: {every_failure: true}
 rules:
   - name: retry-stuck
     on: job
@@ -47,6 +48,10 @@ func (env *environment) fails(p *program, path, name, reason string) gitlabtest.
 	project := env.gitlab.AddProject(gitlabtest.Project{Path: path})
 	pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: name})
 	job := env.gitlab.Latest(pipeline.ID, name)
+	if reason == "script_failure" { // it has a log
+		env.gitlab.Run(job.ID)
+		env.gitlab.SetLog(job.ID, "$ make deploy\ncould not reserve address 10.1.2.3 of pool staging-eu for the release\nERROR: Job failed: exit code 1\n")
+	}
 	env.gitlab.Finish(job.ID, "failed", reason)
 	if code := p.post(env.gitlab.JobHookBody(job.ID)); code != http.StatusAccepted {
 		env.Fatalf("the event of %s is answered with %d", name, code)
@@ -88,6 +93,11 @@ func TestPageInBrowser(t *testing.T) {
 	env := newEnvironment(t)
 	p, dead := env.runPage()
 	job := p.outcomes()[3].Job
+	var unclassified struct{ Clusters []struct{ ID string } }
+	p.eventually("a failure is of no class", func() bool {
+		_, text := p.get("/api/v1/unknown")
+		return json.Unmarshal([]byte(text), &unclassified) == nil && len(unclassified.Clusters) == 1
+	})
 	b := p.browse()
 
 	b.open("/")
@@ -108,6 +118,24 @@ func TestPageInBrowser(t *testing.T) {
 	b.at("/story?url=")
 	b.says("What happened", "What the rules made of", "retry-later")
 
+	// What the rules did, and what no class covers, by clicks from one to the next.
+	b.click(`header nav a[href="/rules"]`)
+	b.says("try-out", "rules.yaml:", "matches")
+	b.click(`a.row[href="/decisions?rule=try-out"]`)
+	b.at("/decisions?rule=try-out")
+	b.says("dry run")
+	b.click(`header nav a[href="/unknown"]`)
+	b.says("could not reserve address")
+	b.click("a.row")
+	b.at("/proposal?id=")
+	b.says("For the rule file", "version: 1", "Copy", "Story of job")
+	b.click(`header nav a[href="/limits"]`)
+	b.says("No breaker has opened", "all projects", "platform/shop")
+	b.click(`header nav a[href="/report"]`)
+	b.says("Retries a day", "once-only", "JSON")
+	b.click(`header nav a[href="/deliveries"]`)
+	b.says("202 stored", "job rspec")
+
 	for _, view := range []struct{ name, path string }{
 		{"overview", "/"},
 		{"decisions", "/decisions"},
@@ -116,6 +144,14 @@ func TestPageInBrowser(t *testing.T) {
 		{"queue", "/queue"},
 		{"dead", "/dead"},
 		{"pauses", "/pauses"},
+		{"mutes", "/mutes"},
+		{"rules", "/rules"},
+		{"limits", "/limits"},
+		{"unknown", "/unknown"},
+		{"proposal", "/proposal?id=" + url.QueryEscape(unclassified.Clusters[0].ID)},
+		{"report", "/report?since=1d"},
+		{"deliveries", "/deliveries"},
+		{"changes", "/changes"},
 		{"decision", "/decision?id=" + url.QueryEscape(p.outcomes()[0].ID)},
 		{"story", "/story?url=" + url.QueryEscape(job.URL)},
 		{"stories", "/story"},
@@ -144,9 +180,39 @@ func TestPageInBrowser(t *testing.T) {
 	b.says("The pause is in force.", "projects platform/**", "1 pause", "runners are replaced")
 	b.shows("paused", 1280, "light")
 	b.shows("paused", 360, "dark")
+	b.open("/decisions?project=*/*")
+	b.shows("picture", 1280, "light") // for README.md
+	b.open("/pauses")
 	b.click(".ask summary")
 	b.click("button[value=resume]")
 	b.says("The pause has ended", "Nothing is paused.")
+
+	// A mute, catch-up and new rules, each with who did it.
+	b.open("/mutes")
+	b.fill("input[name=channel]", "#ci")
+	b.fill("input[name=by]", "Ada")
+	b.click("button[value=mute]")
+	b.says("The mute is in force.", "channel:ci", "1 mute")
+	b.click(".ask summary")
+	b.click("button[value=unmute]")
+	b.says("The mute has ended", "Nothing is muted.")
+	b.open("/rules")
+	b.click(".more summary")
+	b.fill("input[name=by]", "Ada")
+	b.shows("reload", 360, "light")
+	b.do("a large screen", chromedp.EmulateViewport(1280, 900))
+	b.click("button[value=reload]")
+	b.says("were read again")
+	b.open("/deliveries")
+	b.click(".more summary")
+	b.fill("input[name=by]", "Ada")
+	b.click("button[value=catch-up]")
+	b.says("Catch-up has begun", "by Ada")
+	b.open("/changes")
+	b.says("catch up", "reload", "unmute", "runners are replaced")
+	b.shows("changed", 1280, "light")
+	b.shows("changed", 360, "dark")
+	b.do("a large screen", chromedp.EmulateViewport(1280, 900))
 
 	// A dead record is put back, and carried out.
 	b.open("/dead")

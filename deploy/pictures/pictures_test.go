@@ -1,5 +1,5 @@
 // Package pictures has the pictures of the documents: messages that the program posts to a
-// simulated Slack. `make pictures` draws them anew.
+// simulated Slack, and the page for browsers. `make pictures` draws them anew.
 package pictures_test
 
 import (
@@ -57,11 +57,18 @@ func TestPages(t *testing.T) {
 			if diff := cmp.Diff(string(before), drawn); diff != "" {
 				t.Errorf("what the program posts is not what %s.png shows: run `make pictures` (-shown +posted):\n%s", page.name, diff)
 			}
-			const most = 100_000 // bytes, so that documents open soon
-			if picture, err := os.Stat(page.name + ".png"); err != nil || picture.Size() > most {
-				t.Errorf("%s.png is missing or has more than %d bytes: %v", page.name, most, err)
-			}
+			checkSize(t, page.name)
 		})
+	}
+	checkSize(t, "page") // of the page for browsers, which a test in cmd/pipesteward photographs
+}
+
+// checkSize checks that documents open soon with a picture.
+func checkSize(t *testing.T, name string) {
+	t.Helper()
+	const most = 100_000 // bytes
+	if picture, err := os.Stat(name + ".png"); err != nil || picture.Size() > most {
+		t.Errorf("%s.png is missing or has more than %d bytes: %v", name, most, err)
 	}
 }
 

@@ -114,6 +114,8 @@ type Config struct {
 	Stories  Storyteller
 	Reports  Reporter
 	Unknown  UnknownLister
+	Limits   LimitsReader
+	Activity ActivityReader
 	CatchUps CatchUps
 	Seeder   Seeder
 	Instance string // the base URL of GitLab, without a slash at its end
@@ -153,10 +155,14 @@ var openAPI []byte
 //	POST /api/v1/unmute    ends a mute
 //	GET /api/v1/decisions  the journal, newest first, with filters and pages
 //	GET /api/v1/report     sums of the journal
+//	GET /api/v1/report/page  the same with charts and tables, for a page
 //	GET /api/v1/unknown    failed jobs that no failure class covers, in groups
+//	GET /api/v1/unknown/{id}/proposal  a failure class, a rule and a test for a group
+//	GET /api/v1/limits     circuit breakers and budgets of retries
 //	GET /api/v1/why        what happened to a job or a pipeline, and why
 //	GET /api/v1/deliveries the last webhook deliveries, newest first, with filters and pages
 //	GET /api/v1/rules      the rules in force, and whether their files can be used
+//	GET /api/v1/rules/activity  how often each matched or failed lately
 //	GET /api/v1/queue      how many records there are, and the queue, soonest due first
 //	GET /api/v1/dead       the records that were buried, newest first
 //	POST /api/v1/queue/{id}/requeue  puts a dead record back, or has a failed decision made again
@@ -189,11 +195,15 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/mute", a.mute)
 	e.POST("/api/v1/unmute", a.unmute)
 	e.GET("/api/v1/decisions", a.decisions)
-	e.GET("/api/v1/report", a.report)
+	e.GET("/api/v1/report", func(c echo.Context) error { return a.report(c, a.Reports.Report) })
+	e.GET("/api/v1/report/page", func(c echo.Context) error { return a.report(c, a.Reports.Page) })
 	e.GET("/api/v1/unknown", a.unknown)
+	e.GET("/api/v1/unknown/:id/proposal", a.proposal)
+	e.GET("/api/v1/limits", a.limits)
 	e.GET("/api/v1/why", a.why)
 	e.GET("/api/v1/deliveries", a.deliveries)
 	e.GET("/api/v1/rules", func(c echo.Context) error { return c.JSON(http.StatusOK, a.Rules.State()) })
+	e.GET("/api/v1/rules/activity", a.activity)
 	e.GET("/api/v1/queue", a.queue)
 	e.GET("/api/v1/dead", a.dead)
 	e.POST("/api/v1/queue/:id/requeue", a.requeue)

@@ -196,7 +196,7 @@ func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
 	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}, seeder: &seeder{}}
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
-		Steerer: r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
+		Steerer: r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,

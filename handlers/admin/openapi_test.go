@@ -26,6 +26,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/pipesteward/pipesteward/actions/report"
+	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
 	"github.com/pipesteward/pipesteward/actions/story"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -341,7 +342,7 @@ func TestOpenAPIMembers(t *testing.T) {
 	}
 	m := &members{T: t, doc: doc}
 	for name, value := range map[string]any{
-		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{}, "Report": report.Report{},
+		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{}, "Report": report.Report{}, "ReportPage": reportpage.Content{}, "Limits": admin.Limits{}, "Activity": admin.Activity{}, "Proposal": admin.Proposal{},
 		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{}, "Muted": admin.Muted{}, "MuteRequest": admin.MuteRequest{}, "UnmuteRequest": admin.UnmuteRequest{},
 		"PauseRequest": admin.PauseRequest{}, "ResumeRequest": admin.ResumeRequest{}, "ChangeRequest": admin.ChangeRequest{}, "Error": struct {
 			Error string `json:"error"`

@@ -22,14 +22,15 @@ const (
 
 // parameters are those of a query that an address takes; others take none.
 var parameters = map[string][]string{
-	"/api/v1/decisions":  {"rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "text", "limit", "cursor", "id"},
-	"/api/v1/report":     {"since", "rule", "project", "dry_run", "person_after"},
-	"/api/v1/unknown":    {"since", "project", "id"},
-	"/api/v1/deliveries": {"result", "project", "pipeline", "job", "since", "limit", "cursor"},
-	"/api/v1/queue":      {"state", "waits_for", "kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
-	"/api/v1/dead":       {"kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
-	"/api/v1/changes":    {"limit"},
-	"/api/v1/why":        {"url"},
+	"/api/v1/decisions":   {"rule", "action", "outcome", "project", "pipeline", "job", "ref", "since", "text", "limit", "cursor", "id"},
+	"/api/v1/report":      {"since", "rule", "project", "dry_run", "person_after"},
+	"/api/v1/report/page": {"since", "rule", "project", "dry_run", "person_after"},
+	"/api/v1/unknown":     {"since", "project", "id"},
+	"/api/v1/deliveries":  {"result", "project", "pipeline", "job", "since", "limit", "cursor"},
+	"/api/v1/queue":       {"state", "waits_for", "kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
+	"/api/v1/dead":        {"kind", "project", "rule", "action", "pipeline", "job", "since", "limit", "cursor"},
+	"/api/v1/changes":     {"limit"},
+	"/api/v1/why":         {"url"},
 }
 
 // knownQuery refuses a query that can't be read, or that has other parameters than the

@@ -23,6 +23,8 @@ const reportSpan = 7 * 24 * time.Hour
 type Reporter interface {
 	// Report returns the sums, which are JSON.
 	Report(ctx context.Context, q ReportQuery) (any, error)
+	// Page returns them as people read them, in sentences, charts and tables, likewise.
+	Page(ctx context.Context, q ReportQuery) (any, error)
 }
 
 // ReportQuery selects the decisions that a report sums; "" stands for any.
@@ -39,7 +41,8 @@ type ReportQuery struct {
 // maxPersonAfter bounds ReportQuery.PersonAfter.
 const maxPersonAfter = 30 * 24 * time.Hour
 
-func (a *admin) report(c echo.Context) error {
+// report answers with what read makes of the query.
+func (a *admin) report(c echo.Context, read func(context.Context, ReportQuery) (any, error)) error {
 	v := c.QueryParams()
 	since, err1 := sinceOf(v, a.Now())
 	if v.Get("since") == "" {
@@ -56,7 +59,7 @@ func (a *admin) report(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), reportTimeout)
 	defer cancel()
-	report, err := a.Reports.Report(ctx, ReportQuery{Since: since, Rule: v.Get("rule"), Project: string(project), DryRun: dryRun == "true", PersonAfter: personAfter})
+	report, err := read(ctx, ReportQuery{Since: since, Rule: v.Get("rule"), Project: string(project), DryRun: dryRun == "true", PersonAfter: personAfter})
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: fmt.Sprintf("the report takes longer than %s: give a later parameter %q", reportTimeout, "since")})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/report"
+	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -22,6 +23,14 @@ var _ admin.Reporter = reports{}
 func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
 	read := report.Reader{Journal: r.store, Deliveries: r.deliveries, Now: func() time.Time { return now }, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries}
 	return read.Report(ctx, report.Query(q))
+}
+
+func (r reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
+	sums, err := r.Report(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return reportpage.Of(sums.(report.Report))
 }
 
 // TestReport: the parameters select what is summed; what can't be meant is refused.
@@ -65,6 +74,9 @@ func TestReport(t *testing.T) {
 		} else if err := json.Unmarshal([]byte(answer), &got); err != nil || got.Total.Decisions() != test.decisions {
 			t.Errorf("%s: %d decisions, want %d: %v", test.query, got.Total.Decisions(), test.decisions, err)
 		}
+	}
+	if code, answer := r.get(t, "/api/v1/report/page?since=21h"); code != http.StatusOK || !strings.Contains(answer, `"title":"Pipesteward: retries since 2026-03-03"`) || !strings.Contains(answer, `"name":"rule-1"`) {
+		t.Errorf("the page of the report is %d %s", code, answer)
 	}
 	r.store.err = context.DeadlineExceeded
 	if code, answer := r.get(t, "/api/v1/report"); code != http.StatusServiceUnavailable || !strings.Contains(answer, "give a later parameter") {

@@ -18,6 +18,11 @@ type decision struct {
 	Page   string // of the job or the pipeline in GitLab
 }
 
+// decisionChanges are what the form of the view does.
+var decisionChanges = map[string]change{
+	"requeue": {"The decision is made again: see the newest decisions of its job.", queueChanges["requeue"].do},
+}
+
 func readDecision(r *request) (any, error) {
 	var found admin.DecisionsPage
 	if err := r.get("/api/v1/decisions", url.Values{"id": {r.Get("id")}}, &found); err != nil {

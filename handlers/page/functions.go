@@ -2,6 +2,7 @@ package page
 
 import (
 	"cmp"
+	"encoding/base64"
 	"fmt"
 	"html/template"
 	"net/url"
@@ -25,12 +26,16 @@ var functions = template.FuncMap{
 	"secs": func(seconds float64) event.Duration {
 		return event.Coarse(time.Duration(seconds * float64(time.Second)))
 	},
-	"words": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-	"first": cmp.Or[string],
-	"lines": func(s string) []string { return strings.Split(s, "\n") },
-	"count": func(n int) string { return humanize.Comma(int64(n)) },
-	"dict":  dict,
-	"link":  link,
+	"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+	"first":    cmp.Or[string],
+	"lines":    func(s string) []string { return strings.Split(s, "\n") },
+	"count":    func(n int) string { return humanize.Comma(int64(n)) },
+	"less":     func(a, b int) int { return a - b },
+	"percent":  func(share *float64) string { return fmt.Sprintf("%.0f %%", 100**share) },
+	"picture":  picture,
+	"delivery": deliveryMark,
+	"dict":     dict,
+	"link":     link,
 }
 
 // webURL returns an address if it is one of the web; else "".
@@ -79,6 +84,24 @@ func span(t, now time.Time) string {
 		return event.Coarse(-d).String() + " ago"
 	default:
 		return "now"
+	}
+}
+
+// picture returns the address of an SVG picture that is a part of the page. A browser runs no
+// script in an image.
+func picture(svg string) template.URL {
+	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg))) //nolint:gosec // it is an image
+}
+
+// deliveryMark returns the mark of a delivery's result.
+func deliveryMark(result string) string {
+	switch result {
+	case event.DeliveryStored:
+		return event.ResultDone
+	case event.DeliveryDuplicate, event.DeliveryIgnored:
+		return event.ResultSkipped
+	default:
+		return event.ResultFailed
 	}
 }
 

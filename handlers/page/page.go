@@ -58,7 +58,7 @@ type view struct {
 	Path, Title string
 	file        string // the name of its template in views, without its ending
 	linked      bool   // it is in the navigation
-	still       bool   // browsers do not follow it: reading it again and again would press GitLab
+	still       bool   // browsers do not follow it: reading it again and again would press GitLab or the store
 	// read returns the data of the template.
 	read func(r *request) (data any, err error)
 	// changes are what the forms of the view do, by the value of their button "do".

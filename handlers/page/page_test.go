@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,10 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/pause"
+	"github.com/pipesteward/pipesteward/actions/report"
+	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
 	"github.com/pipesteward/pipesteward/actions/steer"
+	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/auth"
 	"github.com/pipesteward/pipesteward/handlers/page"
@@ -65,6 +69,53 @@ func (nothing) Start(context.Context, event.CatchUp) (event.CatchUp, error) {
 
 func (nothing) Last(context.Context) (*event.CatchUp, error) { return nil, nil } //nolint:nilnil // there is none
 
+func (nothing) Unknown(_ context.Context, _ time.Time, _, id string) (admin.UnknownPage, error) {
+	if id == "none" {
+		return admin.UnknownPage{Clusters: []unknown.Cluster{}}, nil
+	}
+	return admin.UnknownPage{NotRead: 7, Clusters: []unknown.Cluster{{
+		ID: "3f2a", Text: "no route to <host> <script>alert(1)</script>", Example: "no route to db1", Failed: 12, Retried: 3, Passed: 2, First: time.Now(), Last: time.Now(),
+		Reasons: []string{"script_failure"}, Jobs: []unknown.Job{{ID: 7, URL: "https://gitlab.example.com/group/project/-/jobs/7"}, {ID: 8, URL: "javascript:alert(1)"}},
+		Names: []string{"rspec"}, Projects: []string{"group/project"}, Runners: []string{"shared-7"},
+	}}}, nil
+}
+
+func (nothing) Propose(_ context.Context, id string) (*admin.Proposal, error) {
+	if id == "generic" {
+		return nil, &event.StateError{Reason: "it says too little"}
+	}
+	return &admin.Proposal{Class: "no-route-3f2a", Rules: "version: 1\nclasses: []\n", Test: "tests: []\n", Shipped: 40}, nil
+}
+
+func (nothing) Limits(_ context.Context, of []event.Decision) (l admin.Limits, err error) {
+	l.Storm, l.PerJob, l.PerPipeline = admin.Storm{Failures: 30, Pipelines: 10, Within: event.Duration(5 * time.Minute), Pause: event.Duration(15 * time.Minute)}, 3, 20
+	l.Breakers = []admin.Breaker{{Class: "runner", Open: true, Started: time.Now(), Until: time.Now().Add(time.Hour)}, {Class: "network", Started: time.Now(), Until: time.Now()}}
+	l.Budgets = []admin.Budget{{Scope: "total", Count: 100, Per: event.Duration(time.Hour), Left: 40}}
+	for _, d := range of {
+		l.Budgets = append(l.Budgets, admin.Budget{Scope: "project", Name: d.Project.Path, Count: 20, Per: event.Duration(time.Hour)})
+	}
+	return l, nil
+}
+
+func (nothing) Activity(context.Context) (admin.Activity, error) {
+	return admin.Activity{Since: time.Now(), Events: 40, Rules: []admin.RuleActivity{{Rule: "retry-stuck", Matched: 17, Failed: 2, LastMatch: time.Now(), LastFailed: time.Now(), Error: "if: no such job"}}}, nil
+}
+
+// reports sums the journal.
+type reports struct{ report.Reader }
+
+func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
+	return r.Reader.Report(ctx, report.Query(q))
+}
+
+func (r reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
+	sums, err := r.Reader.Report(ctx, report.Query(q))
+	if err != nil {
+		return nil, err
+	}
+	return reportpage.Of(sums)
+}
+
 func newRig(tb testing.TB, db store.Store) *rig {
 	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
@@ -79,6 +130,7 @@ func newRig(tb testing.TB, db store.Store) *rig {
 		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
+		Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries}},
 		Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
 	})
 	return r
@@ -181,6 +233,73 @@ func TestRoles(t *testing.T) {
 	}
 }
 
+// TestViews: what the views say, and no script of a text.
+func TestViews(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, openBolt(t))
+	r.decide(14)
+	for address, says := range map[string][]string{
+		"/rules":                {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events"},
+		"/limits":               {"open", "closed", "if no more jobs fail", "40 of 100", `href="/decisions?project=group%2Fproject-0"`, "used up", "Used of the budget: 20 of 20"},
+		"/unknown":              {"no route to &lt;host&gt; &lt;script&gt;", "2 of 3", `href="/proposal?id=3f2a"`, "every_failure: true", "project%2F-%2Fjobs%2F7"},
+		"/proposal?id=3f2a":     {"no-route-3f2a", "classes: []", "tests: []", "Story of job 7", "Job 8"},
+		"/proposal?id=generic":  {"it says too little"},
+		"/report":               {"14 outcomes", "retry-stuck", "/api/v1/report?since=7d"},
+		"/report?since=1d":      {`value="1d" selected`},
+		"/report?dry_run=true":  {"Passed anyway"},
+		"/deliveries":           {"No delivery yet"},
+		"/changes":              {"Nobody has changed anything"},
+		"/mutes":                {"Nothing is muted"},
+		"/limits?unknown=value": {"Budgets of retries"},
+	} {
+		w := r.send(http.MethodGet, address, "rita", nil)
+		text := w.Body.String()
+		if w.Code != http.StatusOK || strings.Contains(text, "<script>") || strings.Contains(text, `"javascript:`) || strings.Contains(text, `method="post"`) {
+			t.Errorf("%s: %d, or a script, or a change that a reader may not make\n%s", address, w.Code, text)
+		}
+		for _, part := range says {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s lacks %q:\n%s", address, part, text)
+			}
+		}
+	}
+	failed := fmt.Sprintf("/decision?id=decision-%d", slices.Index(event.Results, event.ResultFailed))
+	for user, may := range map[string]bool{"rita": false, "ann": true} {
+		if w := r.send(http.MethodGet, failed, user, nil); strings.Contains(w.Body.String(), "Make it again") != may {
+			t.Errorf("a failed decision, for %s: %d\n%s", user, w.Code, w.Body)
+		}
+	}
+	if w := r.send(http.MethodPost, "/decision", "ann", url.Values{"do": {"requeue"}, "id": {"nothing"}}); w.Code != http.StatusNotFound {
+		t.Errorf("making no decision again: %d", w.Code)
+	}
+	if w := r.send(http.MethodGet, "/proposal?id=none", "rita", nil); w.Code != http.StatusNotFound {
+		t.Errorf("a proposal for no group: %d", w.Code)
+	}
+}
+
+// TestMutes: a form mutes and unmutes, as its person.
+func TestMutes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, openBolt(t))
+	scope := url.Values{"rule": {"retry-stuck"}, "channel": {"#ci"}}
+	for _, do := range []string{"mute", "unmute"} {
+		scope.Set("do", do)
+		if w := r.send(http.MethodPost, "/mutes", "rita", scope); w.Code != http.StatusForbidden {
+			t.Errorf("%s by a reader: %d", do, w.Code)
+		}
+		if w := r.send(http.MethodPost, "/mutes", "ann", scope); w.Code/100 == 4 {
+			t.Errorf("%s: %d\n%s", do, w.Code, w.Body)
+		}
+	}
+	all, err := r.changes.List(t.Context())
+	if err != nil || len(all) != 2 || all[0].Action != event.ChangeUnmute || all[1].Target != "rule:retry-stuck, channel:ci" || all[1].By != "ann" {
+		t.Errorf("changes %+v, %v", all, err)
+	}
+	if w := r.send(http.MethodGet, "/changes", "rita", nil); !strings.Contains(w.Body.String(), "rule:retry-stuck, channel:ci") {
+		t.Errorf("the view of changes:\n%s", w.Body)
+	}
+}
+
 // TestEscaped: what comes from GitLab is text on the page, and a link only to the web.
 func TestEscaped(t *testing.T) {
 	t.Parallel()
@@ -280,7 +399,13 @@ func BenchmarkDecisions(b *testing.B) {
 		r := newRig(b, open(b))
 		r.decide(100_000)
 		for _, c := range []struct{ name, address string }{
-			{"newest", "/decisions"}, {"one in seven", "/decisions?outcome=done"}, {"one in 500", "/decisions?project=group/project-7"}, {"the oldest of all", "/decisions?text=needle"},
+			{"newest", "/decisions"},
+			{"one in seven", "/decisions?outcome=done"},
+			{"one in 500", "/decisions?project=group/project-7"},
+			{"the oldest of all", "/decisions?text=needle"},
+			{"limits", "/limits"},
+			{"rules, with sums of all", "/rules"},
+			{"report of all", "/report"},
 		} {
 			b.Run(name+"/"+c.name, func(b *testing.B) {
 				for b.Loop() {

@@ -28,9 +28,10 @@ func (s *shown) Notices() (all []notice) {
 	waiting, _ := unsent["waiting"].(float64)
 	add(s.Status.DryRun, "still", "/", "dry run: nothing is changed in GitLab")
 	add(len(s.Status.Paused) > 0, "still", "/pauses", "%s", english.Plural(len(s.Status.Paused), "pause", ""))
+	add(len(s.Status.Muted) > 0, "still", "/mutes", "%s", english.Plural(len(s.Status.Muted), "mute", ""))
 	add(known && !up, "bad", "/", "GitLab can’t be used")
-	add(s.Status.Rules.Error != "", "bad", "/", "the rule files can’t be used")
-	add(len(open) > 0, "warn", "/", "%s open", english.Plural(len(open), "breaker", ""))
+	add(s.Status.Rules.Error != "", "bad", "/rules", "the rule files can’t be used")
+	add(len(open) > 0, "warn", "/limits", "%s open", english.Plural(len(open), "breaker", ""))
 	add(waiting > 0, "warn", "/", "%s not delivered", english.Plural(int(waiting), "notification", ""))
 	add(s.Status.Queue.Dead > 0, "bad", "/dead", "%s", english.Plural(s.Status.Queue.Dead, "dead record", ""))
 	return all

@@ -9,11 +9,19 @@ import (
 var views = []view{
 	{Path: "/", Title: "Overview", file: "overview", linked: true, read: readOverview},
 	{Path: "/decisions", Title: "Decisions", file: "decisions", linked: true, read: readDecisions},
+	{Path: "/story", Title: "Story", file: "story", linked: true, still: true, read: readStory},
 	{Path: "/queue", Title: "Queue", file: "queue", linked: true, read: readQueue, changes: queueChanges},
 	{Path: "/dead", Title: "Dead records", file: "dead", linked: true, read: readDead, changes: queueChanges},
 	{Path: "/pauses", Title: "Pauses", file: "pauses", linked: true, read: readPauses, changes: pauseChanges},
-	{Path: "/decision", Title: "Decision", file: "decision", read: readDecision},
-	{Path: "/story", Title: "Story", file: "story", still: true, read: readStory},
+	{Path: "/mutes", Title: "Mutes", file: "mutes", linked: true, read: readPauses, changes: mutesChanges},
+	{Path: "/rules", Title: "Rules", file: "rules", linked: true, still: true, read: readRules, changes: rulesChanges},
+	{Path: "/limits", Title: "Limits", file: "limits", linked: true, read: readLimits},
+	{Path: "/unknown", Title: "Unknown failures", file: "unknown", linked: true, still: true, read: readUnknown},
+	{Path: "/report", Title: "Report", file: "report", linked: true, still: true, read: readReport},
+	{Path: "/deliveries", Title: "Deliveries", file: "deliveries", linked: true, read: readDeliveries, changes: deliveriesChanges},
+	{Path: "/changes", Title: "Changes", file: "changes", linked: true, read: readChanges},
+	{Path: "/decision", Title: "Decision", file: "decision", read: readDecision, changes: decisionChanges},
+	{Path: "/proposal", Title: "Proposal", file: "proposal", still: true, read: readProposal},
 }
 
 // InNavigation says whether the view is in the navigation.

@@ -34,16 +34,28 @@ func (s *Store) Take(ctx context.Context, buckets ...store.Bucket) (taken int, w
 }
 
 // take takes a token from the bucket and returns 0, or returns the time until it has one.
-func (t *txn) take(b store.Bucket) (wait time.Duration, err error) {
-	var full int64
-	if payload, _, ok := t.lookup(format.TagRate, b.Key); ok {
-		full = int64(binary.BigEndian.Uint64(payload))
-	}
-	full, wait = b.Rate.Take(t.Now, full)
+func (t *txn) take(b store.Bucket) (time.Duration, error) {
+	full, wait := b.Rate.Take(t.Now, t.full(b.Key))
 	if wait = max(wait, t.held(b.Key)); wait > 0 {
 		return wait, nil
 	}
 	return 0, t.keep(format.TagRate, b.Key, format.NumberKey(uint64(full)), full) // a full bucket is the same as a new one
+}
+
+// Left implements store.Guard.
+func (s *Store) Left(ctx context.Context, b store.Bucket) (int, error) {
+	if err := store.CheckTake([]store.Bucket{b}); err != nil {
+		return 0, err
+	}
+	return lazily(ctx, s, func(t *txn) (int, error) { return b.Rate.Left(t.Now, t.full(b.Key)), nil })
+}
+
+// full returns when the bucket of key is full again, 0 if it is new.
+func (t *txn) full(key string) int64 {
+	if payload, _, ok := t.lookup(format.TagRate, key); ok {
+		return int64(binary.BigEndian.Uint64(payload))
+	}
+	return 0
 }
 
 // held returns the time until the end of the Hold of key, 0 if there is none.

@@ -28,6 +28,15 @@ func (r *Store) Take(ctx context.Context, buckets ...store.Bucket) (taken int, w
 	return int(list.number()), time.Duration(list.number()) * time.Microsecond, nil
 }
 
+// Left implements store.Guard.
+func (r *Store) Left(ctx context.Context, b store.Bucket) (int, error) {
+	if err := store.CheckTake([]store.Bucket{b}); err != nil {
+		return 0, err
+	}
+	left, err := r.runNumber(ctx, "left", []string{r.prefix + "rate:" + b.Key}, micros(b.Rate.Interval()), b.Rate.Capacity())
+	return int(left), err
+}
+
 // Hold implements store.Guard.
 func (r *Store) Hold(ctx context.Context, key string, span time.Duration) error {
 	if err := store.CheckHold(key, span); err != nil {

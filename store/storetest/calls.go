@@ -53,6 +53,7 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"Take with a negative burst", third(f.Take(ctx, store.Bucket{Key: "key", Rate: store.Rate{Limit: 1, Per: time.Hour, Burst: -1}}))},
 		{"Take with a burst that takes 10 years to fill", third(f.Take(ctx, store.Bucket{Key: "key", Rate: store.Rate{Limit: 1, Per: time.Hour, Burst: 90_000}}))},
 		{"Take twice from a bucket", third(f.Take(ctx, bucket, bucket))},
+		{"Left without a key", second(f.Left(ctx, store.Bucket{Key: "", Rate: store.Rate{Limit: 1, Per: time.Hour}}))},
 		{"Held without a key", second(f.Held(ctx, ""))},
 		{"Hold without a key", f.Hold(ctx, "", time.Hour)},
 		{"Hold for no time", f.Hold(ctx, "key", 0)},
@@ -102,6 +103,7 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	errs["Append"] = s.Append(ctx, "never appended", "id", nil, 1)
 	_, _, errs["Appended"] = s.Appended(ctx, "never appended", "", 1)
 	_, _, errs["Take"] = s.Take(ctx, store.Bucket{Key: "never taken", Rate: store.Rate{Limit: 1, Per: time.Hour}})
+	_, errs["Left"] = s.Left(ctx, store.Bucket{Key: "never taken", Rate: store.Rate{Limit: 1, Per: time.Hour}})
 	_, errs["Held"] = s.Held(ctx, "never taken")
 	errs["Hold"] = s.Hold(ctx, "never taken", time.Hour)
 	_, errs["Claim"] = s.Claim(ctx, "never claimed", "me", time.Hour)

@@ -24,7 +24,13 @@ func testTake(t *testing.T, f *fixture) {
 		key := fmt.Sprint(tc.rate)
 		for round := range 2 {
 			for i := range tc.burst {
+				left, err := f.Left(t.Context(), store.Bucket{Key: key, Rate: tc.rate})
+				ok(t, "Left", err)
+				same(t, fmt.Sprintf("%s: tokens left after %d, round %d", key, i, round), left, tc.burst-i)
 				same(t, fmt.Sprintf("%s: wait for the %d. of a full bucket, round %d", key, i+1, round), f.take(t, key, tc.rate), 0)
+			}
+			if left, err := f.Left(t.Context(), store.Bucket{Key: key, Rate: tc.rate}); left != 0 || err != nil {
+				t.Errorf("%s: an empty bucket has %d tokens, %v", key, left, err)
 			}
 			// Refused calls take nothing.
 			for range 3 {

@@ -32,14 +32,15 @@ var (
 )
 
 // chartsOf returns the charts of a report: those for which it has data.
-func chartsOf(r report.Report) (list []chart, err error) {
+func chartsOf(r report.Report) (list []Chart, err error) {
+	list = []Chart{}
 	add := func(title, about string, labels, names []string, values [][]float64) {
 		if err != nil || !anyPositive(values) {
 			return
 		}
 		var svg template.HTML
 		if svg, err = stacked(labels, names, values); err == nil {
-			list = append(list, chart{title, about, svg})
+			list = append(list, Chart{title, about, svg})
 		}
 	}
 	results := []string{"passed", "failed again", "canceled", "without a result"}

@@ -1,5 +1,5 @@
-// Package page writes a report as one HTML page with charts, which needs nothing else: no
-// network, no script.
+// Package page writes a report for people to look at, with charts: as one HTML page, which
+// needs nothing else, no network, no script; and as data, for pages that have other content.
 package page
 
 import (
@@ -22,45 +22,77 @@ var text string
 
 var page = template.Must(template.New("page").Parse(text))
 
-// view is the data of page.tmpl.
-type view struct {
-	Title   string
-	Summary []string // lines
-	Charts  []chart
-	Tables  []table
-	Runners []runner
-	DryRun  bool
-	Cost    bool // there are prices
-	Until   string
+// Content is what the page of a report says.
+type Content struct {
+	Title   string   `json:"title"`
+	Summary []string `json:"summary"` // lines
+	Charts  []Chart  `json:"charts"`
+	Tables  []Table  `json:"tables"`
+	Runners []Runner `json:"runners"` // those on which most retries failed come first
+	DryRun  bool     `json:"dry_run"`
+	Cost    bool     `json:"cost"`  // there are prices
+	Until   string   `json:"until"` // when it was made
 }
 
-type chart struct {
-	Title, About string
-	SVG          template.HTML
+// Chart is a picture.
+type Chart struct {
+	Title string        `json:"title"`
+	About string        `json:"about"`
+	SVG   template.HTML `json:"svg"`
 }
 
-type table struct {
-	Title string
-	Rows  []row
+// Table has the sums of a report by what its title says.
+type Table struct {
+	Title string `json:"title"`
+	Rows  []Row  `json:"rows"`
 }
 
-type runner struct{ Name, FailedBefore, Passed string }
+// Runner is a runner with what became of retries there.
+type Runner struct {
+	Name         string `json:"name"`
+	FailedBefore string `json:"failed_before"`
+	Passed       string `json:"passed"`
+}
 
-type row struct{ Name, Retries, Passed, Saved, Wasted, Cost, Outcomes string }
+// Row is a row of a table, in words.
+type Row struct {
+	Name     string `json:"name"`
+	Retries  string `json:"retries"`
+	Passed   string `json:"passed"`
+	Saved    string `json:"saved"`
+	Wasted   string `json:"wasted"`
+	Cost     string `json:"cost"`
+	Outcomes string `json:"outcomes"`
+}
 
 // Write writes the page of a report.
 func Write(w io.Writer, r report.Report) error {
-	summary, err := report.Text(r, words.Plain)
+	content, err := Of(r)
 	if err != nil {
 		return err
 	}
-	v := view{
+	var b bytes.Buffer
+	if err := page.Execute(&b, content); err != nil {
+		return err
+	}
+	_, err = w.Write(b.Bytes())
+	return err
+}
+
+// Of returns what the page of a report says.
+func Of(r report.Report) (Content, error) {
+	summary, err := report.Text(r, words.Plain)
+	if err != nil {
+		return Content{}, err
+	}
+	v := Content{
+		Charts: []Chart{}, Tables: []Table{}, Runners: []Runner{},
 		Title: "Pipesteward: retries since " + r.Since.UTC().Format(time.DateOnly), Summary: strings.Split(summary, "\n"),
 		DryRun: r.DryRun, Cost: r.Currency != "", Until: r.Until.UTC().Format(time.RFC3339),
 	}
 	if !r.DryRun {
 		if v.Charts, err = chartsOf(r); err != nil {
-			return err
+			return Content{}, err
 		}
 	}
 	for _, t := range []struct {
@@ -71,24 +103,19 @@ func Write(w io.Writer, r report.Report) error {
 		{"Rules", "rule", r.Rules}, {"Failure classes", "failure class", r.Classes}, {"Projects", "project", r.Projects}, {"Jobs", "job", r.Jobs}, {"Actions", "action", r.Actions},
 	} {
 		if len(t.rows) > 0 {
-			v.Tables = append(v.Tables, table{t.title, rowsOf(t.what, t.rows, r.Currency)})
+			v.Tables = append(v.Tables, Table{t.title, rowsOf(t.what, t.rows, r.Currency)})
 		}
 	}
 	for _, r := range r.Runners {
-		v.Runners = append(v.Runners, runner{report.RunnerName(r), strconv.Itoa(r.FailedBefore), report.RunnerRateText(r)})
+		v.Runners = append(v.Runners, Runner{report.RunnerName(r), strconv.Itoa(r.FailedBefore), report.RunnerRateText(r)})
 	}
-	var b bytes.Buffer
-	if err := page.Execute(&b, v); err != nil {
-		return err
-	}
-	_, err = w.Write(b.Bytes())
-	return err
+	return v, nil
 }
 
-func rowsOf(what string, rows []report.Row, currency string) []row {
-	list := make([]row, len(rows))
+func rowsOf(what string, rows []report.Row, currency string) []Row {
+	list := make([]Row, len(rows))
 	for i, r := range rows {
-		list[i] = row{
+		list[i] = Row{
 			Name: report.RowName(what, r), Passed: report.RateText(r.Retries), Saved: report.SavedText(r.Retries), Wasted: report.WastedText(r.Retries, ""),
 			Outcomes: report.OutcomesText(r.Outcomes),
 		}

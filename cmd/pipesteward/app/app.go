@@ -46,6 +46,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/actions/worker"
+	"github.com/pipesteward/pipesteward/cmd/pipesteward/app/answers"
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/deliveries"
@@ -215,7 +216,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if err := authorizer.CheckAddress(a.adminListener.Addr()); err != nil {
 		return nil, SettingErrors{{Setting: "admin-listen", Err: err}}
 	}
-	stories := stories{story.Builder{
+	stories := answers.Stories{Builder: story.Builder{
 		GitLab: gl, Store: db, Evaluations: evaluations, Deliveries: delivered, Pauses: pauses, Rules: a.rules.Rules, Facts: runner.Facts, Receives: receiver != nil, CatchUpMaxAge: o.CatchUpMaxAge, Now: time.Now,
 	}}
 	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, Prices: func() rules.Prices { return a.rules.Rules().Prices() }, MaxEntries: report.DefaultMaxEntries}
@@ -226,13 +227,13 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if on && o.takesSlackRequests() {
 		requested := &requests.Handler{
 			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: rights.Acting{Rights: who, GitLab: gl}}, Replies: chat,
-			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: slackReports{journal}, Now: time.Now, Log: log,
+			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: answers.SlackReports{Reader: journal}, Now: time.Now, Log: log,
 		}
 		takeRequest = requested.Handle
 	}
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
-		Reports: reports{journal}, Unknown: unknowns{unclassified, a.rules.Rules}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
+		Reports: answers.Reports{Reader: journal}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),

@@ -20,13 +20,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
-	"github.com/pipesteward/pipesteward/actions/report"
-	"github.com/pipesteward/pipesteward/actions/requests"
 	"github.com/pipesteward/pipesteward/actions/slack"
-	"github.com/pipesteward/pipesteward/actions/story"
-	"github.com/pipesteward/pipesteward/actions/unknown"
-	"github.com/pipesteward/pipesteward/actions/words"
-	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/mcp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
 	"github.com/pipesteward/pipesteward/rules"
@@ -199,35 +193,6 @@ func CatchUpConfig(o Options, db store.Store, gl *gitlab.Client, inForce func() 
 	}
 }
 
-// reports sums the journal for the admin API.
-type reports struct{ report.Reader }
-
-var _ admin.Reporter = reports{}
-
-// Report implements admin.Reporter.
-func (r reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
-	return r.Reader.Report(ctx, report.Query(q))
-}
-
-// unknowns lists the failed jobs that no class covers, for the admin API.
-type unknowns struct {
-	*unknown.Log
-	rules func() *rules.Rules
-}
-
-var _ admin.UnknownLister = unknowns{}
-
-// Unknown implements admin.UnknownLister.
-func (u unknowns) Unknown(ctx context.Context, since time.Time, project, id string) (page admin.UnknownPage, err error) {
-	q := unknown.Query{Since: since, Project: project, ID: id}
-	if page.Clusters, err = u.Clusters(ctx, q); err != nil {
-		return page, err
-	}
-	page.NotRead, err = u.CountNotRead(ctx, q)
-	page.EveryFailure = u.rules().ReadsEveryFailure()
-	return page, err
-}
-
 // newAssistants returns the tools for assistants on the admin address, which explain events
 // by the rules in force.
 func newAssistants(version string, gl *gitlab.Client, inForce func() *rules.Rules, facts func() expression.Facts) mcp.HTTP {
@@ -238,39 +203,4 @@ func newAssistants(version string, gl *gitlab.Client, inForce func() *rules.Rule
 		Decode: func(body []byte) (event.Event, error) { return webhook.Decode(body, gl.Instance()) },
 		Now:    time.Now,
 	}}}
-}
-
-// slackReports sums the journal for the command in Slack.
-type slackReports struct{ report.Reader }
-
-var _ requests.Reporter = slackReports{}
-
-// Report implements requests.Reporter.
-func (r slackReports) Report(ctx context.Context, since time.Duration, in words.Style) (string, error) {
-	sums, err := r.Reader.Report(ctx, report.Query{Since: r.Now().Add(-since)})
-	if err != nil {
-		return "", err
-	}
-	return report.Text(sums, in)
-}
-
-// stories tells stories to the admin API and in Slack.
-type stories struct{ story.Builder }
-
-var (
-	_ admin.Storyteller    = stories{}
-	_ requests.Storyteller = stories{}
-)
-
-// Story implements admin.Storyteller.
-func (s stories) Story(ctx context.Context, url, admin string) (any, error) {
-	s.Admin = admin
-	return s.Build(ctx, url, event.English)
-}
-
-// Build implements requests.Storyteller.
-func (s stories) Build(ctx context.Context, url, language string) (story.Story, error) {
-	b := s.Builder
-	b.Receives = b.Receives || len(b.Rules().Receivers()) > 0
-	return b.Build(ctx, url, language)
 }

@@ -37,7 +37,12 @@ func (s suggestions) print(n *narrator, keep bool) error {
 			return err
 		}
 		list = s.meanwhile(hook)
-		n.say("\nEverything stays up. In another terminal, in this directory:")
+		n.say("\nEverything stays up. In a browser, the page of the service; this is a way through it:")
+		n.print("\n" + n.paint(text.Bold, "    "+s.admin+"/") + "\n")
+		for i, step := range s.clicks() {
+			n.print(wrap.Text(fmt.Sprintf("  %d. %s", i+1, step), n.width, 0, 5))
+		}
+		n.say("\nIn another terminal, in this directory:")
 	} else {
 		n.say("\nWhat to try next:")
 	}
@@ -45,6 +50,18 @@ func (s suggestions) print(n *narrator, keep bool) error {
 		n.print("\n  " + wrap.Text(each.shows, n.width, 2, 2) + "\n" + n.paint(text.Bold, "    "+each.command))
 	}
 	return nil
+}
+
+// clicks is a way through the page that shows the story.
+func (s suggestions) clicks() []string {
+	return []string{
+		"Decisions: what was done, newest first. One more appears by itself when you fail a job below.",
+		"Its row «retry integration»: which part of the rule's condition was true, and what was sent to GitLab.",
+		"Whole story: from the webhook that came to the run that passed.",
+		"Rules: which of them matched, and whether their retries passed.",
+		"Unknown failures: what unit-tests said, which no failure class covers; Proposal writes one.",
+		"Pauses: pause platform/**, fail a job, see it wait under Queue, and resume. Changes says who did it.",
+	}
 }
 
 // delivered returns the webhook of the job's failure as it was delivered.

@@ -71,6 +71,19 @@ document.addEventListener("toggle", (event) => {
   event.target.querySelector("input:not([type=hidden])")?.focus();
 }, true);
 
+// A text to copy has a button for it.
+for (const text of document.querySelectorAll("pre.copied")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "Copied";
+  });
+  text.before(button);
+}
+
 // What a change did is said once, and not again when the page is loaded again.
 const address = new URL(location.href);
 if (address.searchParams.has("done")) {
