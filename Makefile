@@ -99,6 +99,10 @@ generate: ## make the tables of the documents, their tables of contents, the dia
 	go test ./store/keys -run '^TestTable' -update
 	go test ./cmd/pipesteward -run '^(TestGenerated|TestPackagesAreDrawn$$)' -update
 
+.PHONY: translated
+translated: ## say that the translations of a section are true again: SECTION=README.md#try-it
+	go test ./cmd/pipesteward -run '^TestTranslations$$' -args -translated '$(SECTION)'
+
 .PHONY: pictures
 pictures: chromium ## draw the pictures of the documents: what the program posts to Slack, and the page
 	go test ./deploy/pictures -args -update
