@@ -130,7 +130,7 @@ func newRig(tb testing.TB, db store.Store) *rig {
 		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
-		Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries}},
+		Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
 		Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
 	})
 	return r
