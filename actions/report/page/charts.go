@@ -87,6 +87,20 @@ func anyPositive(values [][]float64) bool {
 	return false
 }
 
+// fewWhole reports whether the values are counts so small that the axis would have fractions.
+func fewWhole(values [][]float64) bool {
+	const few = 5
+	totals := make([]float64, len(values[0]))
+	for _, series := range values {
+		for i, v := range series {
+			if totals[i] += v; v != math.Trunc(v) || totals[i] > few {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // stacked draws bars, each of which has the values of all names on top of each other. No text
 // in it comes from outside: labels and names are ours.
 func stacked(labels, names []string, values [][]float64) (template.HTML, error) {
@@ -95,6 +109,9 @@ func stacked(labels, names []string, values [][]float64) (template.HTML, error) 
 	opt.StackSeries, opt.Theme = &stack, theme
 	opt.ValueFormatter = tick
 	opt.ValueAxis[0].Min = charts.Ptr(0.0)
+	if fewWhole(values) {
+		opt.ValueAxis[0].Unit = 1
+	}
 	opt.CategoryAxis.Labels = labels
 	opt.Legend.SeriesNames = names
 	opt.Legend.Offset = charts.OffsetRight

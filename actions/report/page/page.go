@@ -14,7 +14,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/actions/words"
-	"github.com/pipesteward/pipesteward/rules/event"
 )
 
 //go:embed page.tmpl
@@ -125,9 +124,6 @@ func rowsOf(what string, rows []report.Row, currency string) []Row {
 		}
 		if n := r.WouldRetry.Retries; n > 0 {
 			list[i].Retries, list[i].Passed = strconv.Itoa(n), fmt.Sprintf("%d of %d", r.WouldRetry.PassedAnyway, n)
-		}
-		if n := r.Outcomes[event.ResultDryRun]; n > 0 && r.WouldRetry.Retries == 0 {
-			list[i].Outcomes = fmt.Sprintf("%d dry run", n)
 		}
 	}
 	return list
