@@ -23,7 +23,7 @@ const (
 	// claimTTL is how long a replica that died keeps others from recording changes.
 	claimTTL = 10 * time.Second
 	// maxText bounds each text of a change, in bytes: longer ones are cut.
-	maxText = 1024
+	maxText = 4 * event.MaxText
 )
 
 // Store is the part of the store that a Log uses.

@@ -77,7 +77,7 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	all, err := log.List(t.Context())
-	if err != nil || len(all) != audit.Capacity || all[0].Target != strconv.Itoa(audit.Capacity+more-1) || len(all[0].By) > 1024 {
+	if err != nil || len(all) != audit.Capacity || all[0].Target != strconv.Itoa(audit.Capacity+more-1) || len(all[0].By) > 2000 {
 		t.Errorf("%d changes, %v, the first %.100v", len(all), err, all[0])
 	}
 }

@@ -240,7 +240,7 @@ func (j jobJSON) job(project int64) Job {
 			AuthorName:  j.Commit.AuthorName,
 			AuthorEmail: j.Commit.AuthorEmail,
 			URL:         j.Commit.WebURL,
-		},
+		}.Bounded(),
 	}
 	job.Pipeline.Tag = j.Tag
 	for _, id := range []gitlabjson.Int{j.Project.ID, j.ProjectID, j.Pipeline.ProjectID} {

@@ -72,6 +72,9 @@ func backUp(ctx context.Context, c *cli.Command, path string, stdout *output, st
 	if errors.Is(err, fs.ErrExist) {
 		return &usageError{fmt.Errorf("%s is there already: name another file, or give --force to replace it", path)}
 	}
+	if errors.Is(err, fs.ErrInvalid) {
+		return &usageError{fmt.Errorf("%s is no file: name one, or - for standard output", path)}
+	}
 	if err != nil {
 		return err
 	}

@@ -190,7 +190,8 @@ func New(cfg Config) http.Handler {
 	e.GET("/readyz", a.ready)
 	e.GET("/-/ready", a.ready)
 	e.POST("/-/reload", a.reload)
-	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{})))
+	// While the store is away, what is counted in this process is of most use.
+	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(cfg.Metrics, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})))
 	e.GET("/api/v1/status", a.status)
 	e.POST("/api/v1/pause", a.pause)
 	e.POST("/api/v1/resume", a.resume)

@@ -300,6 +300,21 @@ func TestAdminMetrics(t *testing.T) {
 	if code, answer := r.get(t, "/metrics"); code != 200 || !strings.Contains(answer, "\nthings_total 3") {
 		t.Errorf("/metrics is %d %s", code, answer)
 	}
+	r.metrics.MustRegister(unreadable{})
+	if code, answer := r.get(t, "/metrics"); code != 200 || !strings.Contains(answer, "\nthings_total 3") {
+		t.Errorf("/metrics is %d %s while the store is away", code, answer)
+	}
+}
+
+// unreadable is a metric that can't be read.
+type unreadable struct{}
+
+var waiting = prometheus.NewDesc("waiting", "What waits.", nil, nil)
+
+func (unreadable) Describe(all chan<- *prometheus.Desc) { all <- waiting }
+
+func (unreadable) Collect(all chan<- prometheus.Metric) {
+	all <- prometheus.NewInvalidMetric(waiting, errors.New("the store is away"))
 }
 
 func TestAdminAnswersErrors(t *testing.T) {

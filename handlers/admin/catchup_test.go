@@ -48,7 +48,7 @@ func TestCatchUp(t *testing.T) {
 		{name: "no duration", body: `{"since":"yesterday"}`, code: http.StatusBadRequest, says: `parameter \"since\": it must be a duration`},
 		{name: "an unknown member", body: `{"projects":["a"]}`, code: http.StatusBadRequest, says: `unknown field`},
 		{name: "more than a line", body: `{"by":"a\nb"}`, code: http.StatusBadRequest, says: `line breaks`},
-		{name: "too long", body: `{"reason":"` + strings.Repeat("x", 501) + `"}`, code: http.StatusBadRequest, says: `more than 500 bytes`},
+		{name: "too long", body: `{"reason":"` + strings.Repeat("x", 501) + `"}`, code: http.StatusBadRequest, says: `more than 500 characters`},
 		{
 			name: "too far back", body: `{"since":"2d"}`, err: &event.RequestError{Reason: "is before then"}, code: http.StatusBadRequest,
 			says: `parameter \"since\": 2d is before then`,

@@ -91,7 +91,7 @@ func TestPauseAndResume(t *testing.T) {
 		{path: "/api/v1/pause", body: `{"for": "two hours"}`, code: 400, says: []string{"write for instance 30m, 2h or 1d"}},
 		{path: "/api/v1/pause", body: `{"for": "2h", "until": "2999-01-01T00:00:00Z"}`, code: 400, says: []string{"give one"}},
 		{path: "/api/v1/pause", body: `{"until": "2001-01-01T00:00:00Z"}`, code: 400, says: []string{"which is past"}},
-		{path: "/api/v1/pause", body: `{"reason": "` + strings.Repeat("x", 501) + `"}`, code: 400, says: []string{"more than 500 bytes"}},
+		{path: "/api/v1/pause", body: `{"reason": "` + strings.Repeat("x", 501) + `"}`, code: 400, says: []string{"more than 500 characters"}},
 		{path: "/api/v1/pause", body: `{"reason": "a\u001b[31mred"}`, code: 400, says: []string{`\"reason\" has line breaks or other control characters`}},
 		{path: "/api/v1/pause", body: `{"by": "ann\nnothing is paused"}`, code: 400, says: []string{`\"by\" has line breaks`}},
 		{path: "/api/v1/pause", body: `{"reason": "a\u202eb"}`, code: 400, says: []string{`\"reason\" has line breaks`}},

@@ -20,14 +20,11 @@ type ChangeRequest struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// maxText bounds each text of a ChangeRequest, in bytes.
-const maxText = 500
-
 // check returns an error if a text is too long or more than one line. It sets who makes
 // the request.
 func (r *ChangeRequest) check(c echo.Context) error {
-	if max(len(r.By), len(r.Reason)) > maxText {
-		return fmt.Errorf("a text of the request has more than %d bytes", maxText)
+	if event.TooLong(r.By, r.Reason) {
+		return fmt.Errorf("a text of the request has more than %d characters", event.MaxText)
 	}
 	r.By = actor(c, r.By)
 	return event.CheckWords(r.By, r.Reason)

@@ -132,7 +132,7 @@ func TestSteer(t *testing.T) {
 		{"a store that fails", path + "x/requeue", "", errors.New("disk full"), 503, "the store did not answer", "requeue x by "},
 		{"an id that is too long", path + strings.Repeat("x", store.MaxID+1) + "/requeue", "", nil, 400, "1 to 1024 bytes", ""},
 		{"a slash that is not escaped", path + "a/b/requeue", "", nil, 404, "nothing at this address", ""},
-		{"a text that is too long", path + "x/drop", `{"by":"` + strings.Repeat("x", 501) + `"}`, nil, 400, "more than 500 bytes", ""},
+		{"a text that is too long", path + "x/drop", `{"by":"` + strings.Repeat("x", 501) + `"}`, nil, 400, "more than 500 characters", ""},
 		{"an unknown member", path + "x/drop", `{"who":"ann"}`, nil, 400, `unknown field \"who\"`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -24,6 +24,9 @@ var decisionChanges = map[string]change{
 }
 
 func readDecision(r *request) (any, error) {
+	if r.Get("id") == "" {
+		return nil, &handlers.RefusedError{Code: http.StatusBadRequest, Text: "the address names no decision: open one from the list of decisions"}
+	}
 	var found admin.DecisionsPage
 	if err := r.get("/api/v1/decisions", url.Values{"id": {r.Get("id")}}, &found); err != nil {
 		return nil, err

@@ -269,6 +269,9 @@ func TestViews(t *testing.T) {
 			t.Errorf("a failed decision, for %s: %d\n%s", user, w.Code, w.Body)
 		}
 	}
+	if w := r.send(http.MethodGet, "/decision", "ann", nil); w.Code != http.StatusBadRequest {
+		t.Errorf("a decision without an id is %d %s", w.Code, w.Body)
+	}
 	if w := r.send(http.MethodPost, "/decision", "ann", url.Values{"do": {"requeue"}, "id": {"nothing"}}); w.Code != http.StatusNotFound {
 		t.Errorf("making no decision again: %d", w.Code)
 	}

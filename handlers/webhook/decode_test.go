@@ -177,6 +177,19 @@ func TestDecodeCopies(t *testing.T) {
 	}
 }
 
+// TestDecodeBounds: who pushes may write as much as a commit can have; each decision keeps
+// the beginning of it.
+func TestDecodeBounds(t *testing.T) {
+	long := strings.Repeat("é", 100_000)
+	e, err := webhook.Decode([]byte(`{"object_kind":"build","build_id":7,"build_status":"failed","project_id":1,"commit":{"id":3,"sha":"8f3a2c1d","message":"`+long+`"}}`), gitlabURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := e.Commit; len(c.Message) < 30_000 || len(c.Message) > 33_000 || len(c.Title) > 1100 || !strings.HasPrefix(long, strings.TrimSuffix(c.Message, "…")) {
+		t.Errorf("the message has %d bytes, and the title %d", len(c.Message), len(c.Title))
+	}
+}
+
 // TestDecodeDates: a time survives in each form in which GitLab writes it.
 func TestDecodeDates(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -171,7 +171,7 @@ func (h *hook) commit(sha, projectURL string) event.Commit {
 	if c.URL == "" && c.SHA != "" && projectURL != "" {
 		c.URL = projectURL + "/-/commit/" + c.SHA
 	}
-	return c
+	return c.Bounded()
 }
 
 // reasonOf drops the failure reason of a job that did not fail: GitLab sends

@@ -176,6 +176,19 @@ type Commit struct {
 	URL         string `json:"url,omitzero" expr:"url"`
 }
 
+// Bounds of what people who push write in a commit, in bytes.
+const (
+	maxTitle   = 1 << 10
+	maxMessage = 32 << 10
+)
+
+// Bounded returns the commit with a title and a message that are not too long to be kept with
+// each decision.
+func (c Commit) Bounded() Commit {
+	c.Title, c.Message = shortened(c.Title, maxTitle), shortened(c.Message, maxMessage)
+	return c
+}
+
 // MergeRequest is the merge request of a merge request pipeline.
 type MergeRequest struct {
 	IID          int64  `json:"iid,omitzero" expr:"iid"`

@@ -51,11 +51,14 @@ func AddCall(all []Call, c Call) []Call {
 func newest[T any](all []T) []T { return all[max(0, len(all)-maxHistory):] }
 
 // brief shortens a text to maxWords bytes.
-func brief(text string) string {
-	if len(text) <= maxWords {
+func brief(text string) string { return shortened(text, maxWords) }
+
+// shortened shortens a text to so many bytes.
+func shortened(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	end := maxWords
+	end := most
 	for end > 0 && text[end]&0xC0 == 0x80 { // within a character
 		end--
 	}

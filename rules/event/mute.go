@@ -62,8 +62,8 @@ func (m Mute) Check(now time.Time) error {
 	switch {
 	case CheckProjects(m.Project) != nil:
 		return CheckProjects(m.Project)
-	case max(len(m.Project), len(m.Rule), len(m.Channel), len(m.By), len(m.Reason)) > maxPauseText:
-		return wrongScope(ScopeLong, strconv.Itoa(maxPauseText), "a text of the mute has more than %d bytes", maxPauseText)
+	case TooLong(m.Project, m.Rule, m.Channel, m.By, m.Reason):
+		return wrongScope(ScopeLong, strconv.Itoa(MaxText), "a text of the mute has more than %d characters", MaxText)
 	case strings.ContainsFunc(m.Project+m.Rule+m.Channel, IsControl):
 		return wrongScope(ScopeControl, "", "a pattern, a channel or a rule's name has no line breaks or other control characters: leave them out")
 	case m.Channel != "" && (bareChannel(m.Channel) == "" || strings.ContainsAny(m.Channel, " ,")):

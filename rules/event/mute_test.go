@@ -65,7 +65,7 @@ func TestCheckMute(t *testing.T) {
 	for says, m := range map[string]event.Mute{
 		"":                                   {Rule: "r", Project: "a/**", Channel: "#ci", Until: now.Add(time.Second)},
 		"is not a glob pattern":              {Project: "{a"},
-		"more than 500 bytes":                {Channel: strings.Repeat("x", 501)},
+		"more than 500 characters":           {Channel: strings.Repeat("原", 501)},
 		"control characters: leave them out": {Channel: "a\nb"},
 		`"#" is not one channel`:             {Channel: "#"},
 		`"#a, #b" is not one channel`:        {Channel: "#a, #b"},

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -45,8 +46,13 @@ var ErrManyPauses = fmt.Errorf("there are %d pauses, as many as can be: resume s
 // actions wait until they are replaced.
 var ErrUnreadablePauses = errors.New("the pauses can't be read, so all actions wait: end all with `resume --every`, and pause again")
 
-// maxPauseText is the maximum length of each text of a pause or a mute, in bytes.
-const maxPauseText = 500
+// MaxText is the maximum length of each text that people give with a change, in characters.
+const MaxText = 500
+
+// TooLong reports whether one of the texts is longer than MaxText.
+func TooLong(texts ...string) bool {
+	return slices.ContainsFunc(texts, func(text string) bool { return utf8.RuneCountInString(text) > MaxText })
+}
 
 // Check returns a *ScopeError that describes the first mistake in a pause that
 // begins now; nil if there is none.
@@ -56,8 +62,8 @@ func (p Pause) Check(now time.Time) error {
 		return wrongScope(ScopeBoth, "", "a pause is for the projects of a glob or for a rule, not for both: make two")
 	case CheckProjects(p.Project) != nil:
 		return CheckProjects(p.Project)
-	case max(len(p.Project), len(p.Rule), len(p.By), len(p.Reason)) > maxPauseText:
-		return wrongScope(ScopeLong, strconv.Itoa(maxPauseText), "a text of the pause has more than %d bytes", maxPauseText)
+	case TooLong(p.Project, p.Rule, p.By, p.Reason):
+		return wrongScope(ScopeLong, strconv.Itoa(MaxText), "a text of the pause has more than %d characters", MaxText)
 	case strings.ContainsFunc(p.Project+p.Rule, IsControl):
 		return wrongScope(ScopeControl, "", "a pattern or a rule's name has no line breaks or other control characters: leave them out")
 	case p.Ended(now):

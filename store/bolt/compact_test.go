@@ -327,6 +327,9 @@ func TestSave(t *testing.T) {
 			t.Errorf("%s: the file has %d bytes", name, len(now))
 		}
 	}
+	if err := file.Save(dir, true, func(io.Writer) error { return nil }); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("over a directory: %v", err)
+	}
 	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) != 0 {
 		t.Errorf("files %q are left, %v", left, err)
 	}

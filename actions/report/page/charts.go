@@ -3,6 +3,7 @@ package page
 import (
 	"html/template"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -87,18 +88,20 @@ func anyPositive(values [][]float64) bool {
 	return false
 }
 
-// fewWhole reports whether the values are counts so small that the axis would have fractions.
-func fewWhole(values [][]float64) bool {
-	const few = 5
+// few is up to which count the axis would have fractions.
+const few = 5
+
+// highest returns the height of the highest bar, and whether all values are whole numbers.
+func highest(values [][]float64) (top float64, whole bool) {
 	totals := make([]float64, len(values[0]))
+	whole = true
 	for _, series := range values {
 		for i, v := range series {
-			if totals[i] += v; v != math.Trunc(v) || totals[i] > few {
-				return false
-			}
+			totals[i] += v
+			whole = whole && v == math.Trunc(v)
 		}
 	}
-	return true
+	return slices.Max(totals), whole
 }
 
 // stacked draws bars, each of which has the values of all names on top of each other. No text
@@ -109,8 +112,11 @@ func stacked(labels, names []string, values [][]float64) (template.HTML, error) 
 	opt.StackSeries, opt.Theme = &stack, theme
 	opt.ValueFormatter = tick
 	opt.ValueAxis[0].Min = charts.Ptr(0.0)
-	if fewWhole(values) {
+	switch top, whole := highest(values); {
+	case whole && top <= few:
 		opt.ValueAxis[0].Unit = 1
+	case top < 1: // of a minute: the library would draw no bar
+		opt.ValueAxis[0].Max = charts.Ptr(1.0)
 	}
 	opt.CategoryAxis.Labels = labels
 	opt.Legend.SeriesNames = names

@@ -67,10 +67,11 @@ func short() report.Report {
 	return r
 }
 
-// few is the report of one day with one retry, beside a dry run by the same rule.
+// few is the report of one day with one retry that took a second, beside a dry run by the
+// same rule.
 func few() report.Report {
 	r := week()
-	one := report.Retries{Started: 1, Passed: 1}
+	one := report.Retries{Started: 1, Passed: 1, PassedRuns: report.RunTime{Seconds: 1}}
 	r.Days, r.Delays = []report.Day{{Date: "2026-11-30", Retries: one}}, nil
 	r.Rules = []report.Row{{Name: "retry-stuck", Sums: report.Sums{Outcomes: map[string]int{event.ResultDone: 1, event.ResultDryRun: 1}, Retries: one}}}
 	return r
@@ -110,7 +111,7 @@ func TestPage(t *testing.T) {
 			"&lt;script&gt;alert(1)&lt;/script&gt;", "7 others",
 		}, []string{"<script"}},
 		{"short runs", short(), 3, []string{"Minutes of runner time a day"}, nil},
-		{"few", few(), 1, []string{">1<", "<td>1 done, 1 dry run</td>"}, []string{">0.4<", ">0.5<"}},
+		{"few", few(), 2, []string{">1<", "<td>1 done, 1 dry run</td>"}, []string{">0.4<", ">0.2<", ">-"}},
 		{"dry", dry, 0, []string{"2 of 3 retries would have been of jobs that passed later anyway", `<th scope="row">retry-runner-failures</th><td>3</td><td>2 of 3</td><td>3 dry run</td>`}, []string{"Saved", "Cost"}},
 		{"nothing", report.Report{Since: noon.AddDate(0, 0, -7), Until: noon, Total: report.Sums{Outcomes: map[string]int{}}}, 0, []string{"No decisions since 2026-11-23T12:00:00Z."}, []string{"<table"}},
 	} {

@@ -43,9 +43,13 @@ func CopyTo(w io.Writer, path string, size func(int64)) (err error) {
 
 // Save has write write a backup, and puts it at path (mode 0600) once it is on disk and was
 // found to be a whole store. After an error, path is as it was. It replaces a file that is
-// there only with overwrite; else the error is fs.ErrExist.
+// there only with overwrite; else the error is fs.ErrExist. It replaces nothing but files: the
+// error is fs.ErrInvalid for a directory, a device or a pipe.
 func Save(path string, overwrite bool, write func(io.Writer) error) (err error) {
-	if _, err := os.Stat(path); err == nil && !overwrite {
+	switch info, err := os.Stat(path); {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s: %w", path, fs.ErrInvalid)
+	case err == nil && !overwrite:
 		return fmt.Errorf("%s: %w", path, fs.ErrExist)
 	}
 	dir := filepath.Dir(path)
