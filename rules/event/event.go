@@ -169,7 +169,7 @@ type User struct {
 // Commit is the commit that the pipeline runs for.
 type Commit struct {
 	SHA         string `json:"sha,omitzero" expr:"sha"`
-	Title       string `json:"title,omitzero" expr:"title"` // first line of the message
+	Title       string `json:"title,omitzero" expr:"title"`     // first line of the message
 	Message     string `json:"message,omitzero" expr:"message"` // its first 32 KiB
 	AuthorName  string `json:"author_name,omitzero" expr:"author_name"`
 	AuthorEmail string `json:"author_email,omitzero" expr:"author_email"`
