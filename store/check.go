@@ -71,6 +71,16 @@ func CheckVisibility(d time.Duration) error { return checkPositive("visibility",
 // CheckEntry checks the id of Note and Amend.
 func CheckEntry(id string) error { return checkID("entry id", id) }
 
+// CheckEntries returns an error if Entries are called with invalid ids.
+func CheckEntries(ids []string) error {
+	for _, id := range ids {
+		if err := CheckEntry(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // CheckAppend checks the arguments of Append.
 func CheckAppend(key, id string, most int) error {
 	if err := CheckAppended(key); err != nil {

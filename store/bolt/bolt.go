@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/bolt/amendments"
 	"github.com/pipesteward/pipesteward/store/bolt/attempts"
 	"github.com/pipesteward/pipesteward/store/bolt/clock"
 	"github.com/pipesteward/pipesteward/store/bolt/file"
@@ -64,8 +65,9 @@ type Store struct {
 	closeErr  error
 	commitErr error // of the last commit, set before committed is closed
 
-	attempts attempts.File  // used by the committing goroutine
-	queued   store.Notifier // when a record was queued
+	attempts   attempts.File    // used by the committing goroutine
+	queued     store.Notifier   // when a record was queued
+	amendments *amendments.Feed // of the journal, since the store was opened
 }
 
 var _ store.Store = (*Store)(nil)
@@ -90,14 +92,15 @@ func Open(path string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{
-		db:        db,
-		clock:     clock.New(o.Now, last),
-		attempts:  attempts.File{Path: attemptsPath(path)},
-		dedupeTTL: o.DedupeTTL,
-		retention: o.Retention,
-		writes:    make(chan *write),
-		closing:   make(chan struct{}),
-		committed: make(chan struct{}),
+		db:         db,
+		clock:      clock.New(o.Now, last),
+		attempts:   attempts.File{Path: attemptsPath(path)},
+		amendments: amendments.New(store.MaxAmendments),
+		dedupeTTL:  o.DedupeTTL,
+		retention:  o.Retention,
+		writes:     make(chan *write),
+		closing:    make(chan struct{}),
+		committed:  make(chan struct{}),
 	}
 	go s.commitLoop()
 	return s, nil

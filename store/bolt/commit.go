@@ -289,7 +289,7 @@ func (c *committer) commit() error {
 	t := c.txn
 	err := c.db.Guarded(func() error {
 		t.Instant = c.clock.Now()
-		if err := errors.Join(t.put(t.meta, format.ClockKey, format.NumberKey(uint64(t.Now))), t.purgeExpired(), t.journal.purge(t, c.retention.OfJournal())); err != nil {
+		if err := errors.Join(t.put(t.meta, format.ClockKey, format.NumberKey(uint64(t.Now))), t.purgeExpired(), t.journal.removeExpired(t, t.atMost(), c.retention.OfJournal())); err != nil {
 			return err
 		}
 		return t.tx.Commit()
@@ -302,6 +302,7 @@ func (c *committer) commit() error {
 		return err
 	}
 	c.txn, c.lazy = nil, nil
+	c.amendments.Add(t.amended)
 	c.overdue.Stop()
 	c.attempts.Reset()
 	if t.queued {

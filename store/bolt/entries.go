@@ -3,8 +3,7 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
-	"math"
-	"strconv"
+	"errors"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -48,6 +47,7 @@ func (l entryList) write(t *txn, id string, body []byte, present present, ttl ti
 			return nil
 		default:
 			at = was
+			t.amended = append(t.amended, id)
 		}
 	}
 	if key == nil {
@@ -64,17 +64,27 @@ func (l entryList) write(t *txn, id string, body []byte, present present, ttl ti
 	return t.put(l.entries, key, format.EncodeEntry(at, id, body))
 }
 
-// get returns the entry with the id that is not older than ttl, nil if there is none.
-func (l entryList) get(t *txn, id string, ttl time.Duration) (*store.Entry, error) {
-	key := l.ids.Get([]byte(id))
-	if key == nil {
-		return nil, nil
+// of returns the entries with the ids that are not older than ttl.
+func (l entryList) of(t *txn, ids []string, ttl time.Duration) (entries []store.Entry, err error) {
+	for _, id := range ids {
+		key := l.ids.Get([]byte(id))
+		if key == nil {
+			continue
+		}
+		at, _, body, err := format.DecodeEntry(l.entries.Get(key))
+		if err != nil {
+			return nil, err
+		}
+		if format.Later(at, ttl) > t.Now {
+			entries = append(entries, t.entry(key, at, id, body))
+		}
 	}
-	at, _, body, err := format.DecodeEntry(l.entries.Get(key))
-	if err != nil || format.Later(at, ttl) <= t.Now {
-		return nil, err
-	}
-	return &store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)}, nil
+	return entries, nil
+}
+
+// entry returns a copy of an entry.
+func (t *txn) entry(key []byte, at int64, id string, body []byte) store.Entry {
+	return store.Entry{ID: id, Seq: binary.BigEndian.Uint64(key), At: t.processTime(at), Body: bytes.Clone(body)}
 }
 
 // list lists up to n entries, newest first, that were added before the one with the
@@ -98,34 +108,17 @@ func (l entryList) list(t *txn, before uint64, n int, ttl time.Duration) (entrie
 			return entries, "", nil // all that follow are older
 		}
 		if len(entries) >= n {
-			return entries, strconv.FormatUint(before, 10), nil
+			return entries, store.Entry{Seq: before}.Cursor(), nil
 		}
-		before = binary.BigEndian.Uint64(k)
-		entries = append(entries, store.Entry{ID: id, At: t.processTime(at), Body: bytes.Clone(body)})
+		entries = append(entries, t.entry(k, at, id, body))
+		before = entries[len(entries)-1].Seq
 	}
 	return entries, "", nil
 }
 
-// parseCursor returns the number that a cursor of list stands for, 0 for none.
-func parseCursor(cursor string) (before uint64, err error) {
-	if cursor == "" {
-		return 0, nil
-	}
-	if before, err = strconv.ParseUint(cursor, 10, 64); err != nil || before == 0 {
-		return 0, store.BadCursor(cursor)
-	}
-	return before, nil
-}
-
-// purge removes entries that are older than ttl: up to more than the transaction
-// added, so that they do not pile up.
-func (l entryList) purge(t *txn, ttl time.Duration) error {
-	return l.removeOldest(t, purgeAtLeast+2*t.added, func(at int64) bool { return format.Later(at, ttl) <= t.Now })
-}
-
-// removeExpired removes all entries that are older than ttl.
-func (l entryList) removeExpired(t *txn, ttl time.Duration) error {
-	return l.removeOldest(t, math.MaxInt, func(at int64) bool { return format.Later(at, ttl) <= t.Now })
+// removeExpired removes up to n of the entries that are older than ttl.
+func (l entryList) removeExpired(t *txn, n int, ttl time.Duration) error {
+	return l.removeOldest(t, n, func(at int64) bool { return format.Later(at, ttl) <= t.Now })
 }
 
 // keepNewest removes the oldest entries until at most so many are left.
@@ -140,27 +133,20 @@ func (l entryList) keepNewest(t *txn, most int) error {
 // removeOldest removes up to n entries, from the oldest on, as long as which
 // reports true for their time.
 func (l entryList) removeOldest(t *txn, n int, which func(at int64) bool) error {
-	var old [][]byte
+	var keys, ids [][]byte
 	c := l.entries.Cursor()
-	for k, v := c.First(); k != nil && len(old) < n; k, v = c.Next() {
-		at, _, _, err := format.DecodeEntry(v)
+	for k, v := c.First(); k != nil && len(keys) < n; k, v = c.Next() {
+		at, id, _, err := format.DecodeEntry(v)
 		if err != nil {
 			return err
 		}
 		if !which(at) {
 			break
 		}
-		old = append(old, bytes.Clone(k))
+		keys, ids = append(keys, bytes.Clone(k)), append(ids, []byte(id))
 	}
-	for _, k := range old {
-		_, id, _, err := format.DecodeEntry(l.entries.Get(k))
-		if err != nil {
-			return err
-		}
-		if err := t.delete(l.ids, []byte(id)); err != nil {
-			return err
-		}
-		if err := t.delete(l.entries, k); err != nil {
+	for i, key := range keys {
+		if err := errors.Join(t.delete(l.ids, ids[i]), t.delete(l.entries, key)); err != nil {
 			return err
 		}
 	}

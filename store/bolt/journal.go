@@ -27,7 +27,7 @@ func (s *Store) writeEntry(ctx context.Context, id string, body []byte, present 
 
 // Entries implements store.Journal.
 func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
-	before, err := parseCursor(cursor)
+	before, err := store.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}
@@ -39,13 +39,27 @@ func (s *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 }
 
 // Entry implements store.Journal.
-func (s *Store) Entry(ctx context.Context, id string) (entry *store.Entry, err error) {
-	if err := store.CheckEntry(id); err != nil {
+func (s *Store) Entry(ctx context.Context, id string) (*store.Entry, error) {
+	return store.First(s.EntriesOf(ctx, id))
+}
+
+// EntriesOf implements store.Journal.
+func (s *Store) EntriesOf(ctx context.Context, ids ...string) (entries []store.Entry, err error) {
+	if err := store.CheckEntries(ids); err != nil {
 		return nil, err
 	}
 	err = s.view(ctx, func(t *txn) (err error) {
-		entry, err = t.journal.get(t, id, s.retention.OfJournal())
+		entries, err = t.journal.of(t, ids, s.retention.OfJournal())
 		return err
 	})
-	return entry, err
+	return entries, err
+}
+
+// Amended implements store.Journal.
+func (s *Store) Amended(ctx context.Context, mark string, n int) (ids []string, next string, err error) {
+	err = s.view(ctx, func(*txn) (err error) { // which tells whether the store is open
+		ids, next, err = s.amendments.After(mark, n)
+		return err
+	})
+	return ids, next, err
 }

@@ -3,6 +3,7 @@ package bolt
 import (
 	"bytes"
 	"context"
+	"math"
 
 	"go.etcd.io/bbolt"
 
@@ -19,7 +20,7 @@ func (s *Store) Append(ctx context.Context, key, id string, body []byte, most in
 	_, err := lazily(ctx, s, func(t *txn) (struct{}, error) {
 		l, err := t.logOf(key)
 		if err == nil {
-			err = l.removeExpired(t, s.retention.OfLog(key))
+			err = l.removeExpired(t, math.MaxInt, s.retention.OfLog(key))
 		}
 		if err == nil {
 			err = l.write(t, id, body, renewPresent, s.retention.OfLog(key))
@@ -37,7 +38,7 @@ func (s *Store) Appended(ctx context.Context, key, cursor string, n int) (entrie
 	if err := store.CheckAppended(key); err != nil {
 		return nil, "", err
 	}
-	before, err := parseCursor(cursor)
+	before, err := store.ParseCursor(cursor)
 	if err != nil {
 		return nil, "", err
 	}

@@ -23,6 +23,7 @@ type txn struct {
 	changes int                // how often it changed a value
 	queued  bool               // a record is due sooner than it was
 	added   int                // how many values it added to expiring, and entries
+	amended []string           // the ids of entries of the journal whose bodies it replaced
 	leased  []attempts.Attempt // by the write that runs
 	sync    bool               // the write that runs must be committed before it is answered
 }
@@ -104,11 +105,14 @@ func (t *txn) forget(tag byte, key string) error {
 	return t.delete(t.expiring, k)
 }
 
-// purgeExpired removes expired values: up to more than the transaction added, so
-// that they do not pile up.
+// atMost returns how many expired values, and how many expired entries, are removed at
+// most: more than the transaction added, so that they do not pile up.
+func (t *txn) atMost() int { return purgeAtLeast + 2*t.added }
+
+// purgeExpired removes expired values.
 func (t *txn) purgeExpired() error {
 	var old [][]byte
-	atMost := purgeAtLeast + 2*t.added
+	atMost := t.atMost()
 	c := t.expiry.Cursor()
 	for k, _ := c.First(); k != nil && len(old) < atMost; k, _ = c.Next() {
 		if int64(binary.BigEndian.Uint64(k)) > t.Now {

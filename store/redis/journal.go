@@ -2,7 +2,7 @@ package redis
 
 import (
 	"context"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
@@ -36,11 +36,10 @@ func (r *Store) Entries(ctx context.Context, cursor string, n int) (entries []st
 // the same time.
 func (r *Store) listEntries(ctx context.Context, keys []string, cursor string, n int, ttl time.Duration) (entries []store.Entry, next string, err error) {
 	before := "+inf"
-	if cursor != "" {
-		t, err := strconv.ParseUint(cursor, 10, 53)
-		if err != nil || t == 0 {
-			return nil, "", store.BadCursor(cursor)
-		}
+	switch seq, err := store.ParseCursor(cursor); {
+	case err != nil:
+		return nil, "", err
+	case seq != 0:
 		before = cursor
 	}
 	n = min(max(n, 0), maxReply)
@@ -49,23 +48,58 @@ func (r *Store) listEntries(ctx context.Context, keys []string, cursor string, n
 		return nil, "", err
 	}
 	for len(list.rest) > 0 && len(entries) < n {
-		e := store.Entry{ID: list.string(), At: fromMicros(list.number()), Body: []byte(list.string())}
-		entries = append(entries, e)
+		entries = append(entries, list.entry())
 	}
 	if len(list.rest) > 0 && n > 0 {
-		next = strconv.FormatInt(entries[n-1].At.UnixMicro(), 10)
+		next = entries[n-1].Cursor()
 	}
 	return entries, next, nil
 }
 
+// entry reads an entry: its id, its time and its body. No two entries of a list have the
+// same time, which is their order.
+func (l *replyList) entry() store.Entry {
+	id, at := l.string(), l.number()
+	return store.Entry{ID: id, Seq: uint64(at), At: fromMicros(at), Body: []byte(l.string())}
+}
+
 // Entry implements store.Journal.
 func (r *Store) Entry(ctx context.Context, id string) (*store.Entry, error) {
-	if err := store.CheckEntry(id); err != nil {
+	return store.First(r.EntriesOf(ctx, id))
+}
+
+// EntriesOf implements store.Journal, with a script for each maxReply ids.
+func (r *Store) EntriesOf(ctx context.Context, ids ...string) (entries []store.Entry, err error) {
+	if err := store.CheckEntries(ids); err != nil {
 		return nil, err
 	}
-	list, err := r.runList(ctx, "entry", r.journal, id, micros(r.retention.OfJournal()))
-	if err != nil || len(list.rest) == 0 {
-		return nil, err
+	for some := range slices.Chunk(ids, maxReply) {
+		args := []any{micros(r.retention.OfJournal())}
+		for _, id := range some {
+			args = append(args, id)
+		}
+		list, err := r.runList(ctx, "entriesof", r.journal, args...)
+		if err != nil {
+			return nil, err
+		}
+		for len(list.rest) > 0 {
+			entries = append(entries, list.entry())
+		}
 	}
-	return &store.Entry{ID: id, At: fromMicros(list.number()), Body: []byte(list.string())}, nil
+	return entries, nil
+}
+
+// Amended implements store.Journal. A mark is the id of an amendment in the stream.
+func (r *Store) Amended(ctx context.Context, mark string, n int) (ids []string, next string, err error) {
+	list, err := r.runList(ctx, "amended", r.journal, mark, min(max(n, 0), maxReply))
+	if err != nil {
+		return nil, "", err
+	}
+	if next = list.string(); next == "" {
+		return nil, "", store.ErrAmendmentsMissed
+	}
+	for len(list.rest) > 0 {
+		ids = append(ids, list.string())
+	}
+	return ids, next, nil
 }

@@ -147,7 +147,7 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 		prefix:      o.Prefix,
 		queue:       []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
 		dead:        key("dead"),
-		journal:     []string{key("journal"), key("entries")},
+		journal:     []string{key("journal"), key("entries"), key("amendments")},
 		dedupeTTL:   o.DedupeTTL,
 		retention:   o.Retention,
 		unsubscribe: unsubscribe,

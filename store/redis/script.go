@@ -5,12 +5,15 @@ import (
 	"crypto/sha1"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/pipesteward/pipesteward/store"
 )
 
 // script is one file in lua, after lib.lua.
@@ -29,13 +32,14 @@ func loadScripts(prelude string) (map[string]script, error) {
 	if err != nil {
 		return nil, err
 	}
+	start := fmt.Sprintf("local maxAmendments = %d\n%s%s", store.MaxAmendments, lib, prelude)
 	scripts := map[string]script{}
 	for _, file := range files {
 		text, err := luaFiles.ReadFile(file)
 		if err != nil {
 			return nil, err
 		}
-		source := string(lib) + prelude + string(text)
+		source := start + string(text)
 		sum := sha1.Sum([]byte(source))
 		scripts[strings.TrimSuffix(path.Base(file), ".lua")] = script{source, hex.EncodeToString(sum[:])}
 	}

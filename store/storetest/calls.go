@@ -41,6 +41,7 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"Drop a long id", f.Drop(ctx, long)},
 		{"Drop with an entry without an id", f.Drop(ctx, "a", store.Entry{})},
 		{"Entry without an id", second(f.Entry(ctx, ""))},
+		{"EntriesOf with a long id", second(f.EntriesOf(ctx, "fine", long))},
 		{"Note without an id", f.Note(ctx, "", nil)},
 		{"Amend with a long id", f.Amend(ctx, long, nil)},
 		{"Append without a key", f.Append(ctx, "", "id", nil, 1)},
@@ -100,6 +101,8 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	errs["Amend"] = s.Amend(ctx, "never noted", nil)
 	_, _, errs["Entries"] = s.Entries(ctx, "", 1)
 	_, errs["Entry"] = s.Entry(ctx, "never noted")
+	_, errs["EntriesOf"] = s.EntriesOf(ctx, "never noted")
+	_, _, errs["Amended"] = s.Amended(ctx, "", 1)
 	errs["Append"] = s.Append(ctx, "never appended", "id", nil, 1)
 	_, _, errs["Appended"] = s.Appended(ctx, "never appended", "", 1)
 	_, _, errs["Take"] = s.Take(ctx, store.Bucket{Key: "never taken", Rate: store.Rate{Limit: 1, Per: time.Hour}})

@@ -61,6 +61,8 @@ type model struct {
 	dead    modelDead // last buried first
 	leases  []modelLease
 	journal []modelEntry // newest first
+	mark    string       // up to which amendments were read; "": of a process that has ended
+	amended []string     // the ids of entries that were amended since
 	rates   map[string]*modelRate
 	claims  map[string]modelValue
 	values  map[string]modelValue
@@ -158,6 +160,15 @@ func (m *model) check(t *rapid.T) {
 		same(t, "entry", entries[i].ID, m.journal[i].id)
 		sameBody(t, entries[i].Body, m.journal[i].body)
 	}
+
+	if m.mark == "" {
+		m.mark = m.fixture.mark(t)
+	} else {
+		var amended []string
+		amended, m.mark = m.fixture.amended(t, m.mark, 2)
+		same(t, "amended entries", amended, m.amended)
+	}
+	m.amended = nil
 
 	for key, v := range m.values {
 		if v.expires > m.now {
@@ -298,6 +309,7 @@ func (m *model) amend(t *rapid.T) {
 func (m *model) amendEntry(id string, body []byte) {
 	if e := m.entry(id); e != nil {
 		e.body = body
+		m.amended = append(m.amended, id)
 		return
 	}
 	m.journal = append([]modelEntry{{id, body, m.now}}, m.journal...)
@@ -412,6 +424,7 @@ func (m *model) move(d time.Duration) {
 // the backend.
 func (m *model) restart(t *rapid.T) {
 	m.reopen(t)
+	m.mark = ""
 	m.move(longestVisibility)
 	m.leases = nil
 	for _, r := range m.queue {

@@ -1,4 +1,4 @@
--- KEYS: 5 and 6 the journal, as 1 and 2 in note.lua, then for each Done the keys
+-- KEYS: 5 to 7 the journal, as in note.lua, then for each Done the keys
 -- that remember the ids of its next records, those of its values, and those of the
 -- values that it expects.
 -- ARGV: 1 how long ids are remembered (ms), 2 the time to live of entries, then
@@ -9,7 +9,7 @@
 -- Returns 0 for each Done whose lease is lost, 2 where a value is not as expected,
 -- else 1.
 local now, reply = time(), {}
-local key, arg = 7, 3
+local key, arg = 8, 3
 while arg <= #ARGV do
   local id, n, entries, values, expected = ARGV[arg], tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 3]), tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])
   local entry = arg + 6 + 6 * n
@@ -28,7 +28,7 @@ while arg <= #ARGV do
     redis.call('ZREM', KEYS[2], id)
     if n > 0 then enqueue(now, n, key, arg + 6) end -- while the id of this record is remembered
     for i = entry, value - 1, 2 do
-      note(now, KEYS[5], KEYS[6], ARGV[i], ARGV[i + 1], '1', ARGV[2])
+      note(now, KEYS[5], KEYS[6], ARGV[i], ARGV[i + 1], '1', ARGV[2], KEYS[7])
     end
     for i = 1, values do
       redis.call('SET', KEYS[key + n + i - 1], ARGV[value + 2 * i - 2], 'PX', ARGV[value + 2 * i - 1])

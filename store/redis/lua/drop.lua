@@ -1,4 +1,4 @@
--- KEYS: 5 the stream of dead records, 6 and 7 the journal, as 1 and 2 in note.lua.
+-- KEYS: 5 the stream of dead records, 6 to 8 the journal, as in note.lua.
 -- ARGV: 1 id, 2 the entry of the stream to remove if the queue does not have the id,
 -- "" for none, 3 the time to live of journal entries, then id and body of each journal
 -- entry to replace or add.
@@ -14,6 +14,6 @@ elseif ARGV[2] == '' or redis.call('XDEL', KEYS[5], ARGV[2]) == 0 then
   return 0
 end
 for i = 4, #ARGV, 2 do
-  note(now, KEYS[6], KEYS[7], ARGV[i], ARGV[i + 1], '1', ARGV[3])
+  note(now, KEYS[6], KEYS[7], ARGV[i], ARGV[i + 1], '1', ARGV[3], KEYS[8])
 end
 return 1

@@ -1,4 +1,5 @@
--- This is the start of every script. Times are microseconds since 1970, by the
+-- This is the start of every script, after maxAmendments, which is how many of those
+-- the journal keeps at least. Times are microseconds since 1970, by the
 -- clock of Redis. The scripts of the queue have these KEYS:
 --
 --   1 waiting  sorted set: ids of waiting and due records, by due time;
@@ -60,13 +61,17 @@ local function wake(before)
 end
 
 -- note adds an entry to the journal. If it is there, its body is replaced where
--- replace is "1", and it is added anew where replace is "renew". It removes more
--- expired entries than it adds, so that they do not pile up.
-local function note(now, journal, entries, id, body, replace, ttl)
+-- replace is "1", and it is added anew where replace is "renew". The stream amendments
+-- gets the id of an entry whose body is replaced. note removes more expired entries than
+-- it adds, so that they do not pile up.
+local function note(now, journal, entries, id, body, replace, ttl, amendments)
   local oldest = now - ttl
   local at = redis.call('ZSCORE', journal, id)
   if at and tonumber(at) > oldest and replace ~= 'renew' then
-    if replace == '1' then redis.call('HSET', entries, id, body) end
+    if replace == '1' then
+      redis.call('HSET', entries, id, body)
+      redis.call('XADD', amendments, 'MAXLEN', '~', maxAmendments, '*', 'id', id)
+    end
     return
   end
 
@@ -84,7 +89,7 @@ local function note(now, journal, entries, id, body, replace, ttl)
 end
 
 -- enqueue adds those of n records whose ids are not remembered, with their notes,
--- and returns 1 for each that it added, else 0. KEYS 5 and 6 are the journal, and
+-- and returns 1 for each that it added, else 0. KEYS 5 to 7 are the journal, and
 -- those from key on remember the ids. ARGV 1 and 2 are the times to live of ids (ms)
 -- and of entries; those from arg on are id, kind, delay and body of each record,
 -- and id and body of its note; no id: it has none.
