@@ -37,8 +37,8 @@ type Store interface {
 	Ping(ctx context.Context) error
 	// Entries lists the journal, newest first, from a cursor on.
 	Entries(ctx context.Context, cursor string, n int) (entries []store.Entry, next string, err error)
-	// Entry returns an entry of the journal, nil if there is none.
-	Entry(ctx context.Context, id string) (*store.Entry, error)
+	// EntriesOf returns those of the entries of the journal with the ids that there are.
+	EntriesOf(ctx context.Context, ids ...string) ([]store.Entry, error)
 	// Depth counts the queue's records.
 	Depth(ctx context.Context) (store.Depth, error)
 	// Records lists the queue's records, soonest due first, from a cursor on.
@@ -99,6 +99,7 @@ type Config struct {
 	Addr       net.Addr         // of the listener
 	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
 	Store      Store
+	Decisions  DecisionFinder
 	Deliveries DeliveryLister
 	Rules      RulesReporter
 	Reload     func() error // reads rules and secrets again, as SIGHUP does

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/pipesteward/pipesteward/actions/index"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
@@ -32,8 +33,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// memoryStore has the data that the admin API shows. Its cursors are the ids of the
-// entries that came last.
+// memoryStore has the data that the admin API shows. The oldest entry of its journal has the
+// place 1.
 type memoryStore struct {
 	journal  []store.Entry        // newest first
 	returned int                  // journal entries returned
@@ -73,32 +74,44 @@ func pageOf[T any](all []T, cursor string, n int, err error) (page []T, next str
 	return all[from:to], next, err
 }
 
-func (m *memoryStore) Entry(_ context.Context, id string) (*store.Entry, error) {
-	for _, e := range m.journal {
-		if e.ID == id {
-			return &e, m.err
+func (m *memoryStore) EntriesOf(_ context.Context, ids ...string) (entries []store.Entry, err error) {
+	for _, id := range ids {
+		if i := slices.IndexFunc(m.journal, func(e store.Entry) bool { return e.ID == id }); i >= 0 {
+			entries = append(entries, m.journal[i])
 		}
 	}
-	return nil, m.err
+	return entries, m.err
+}
+
+func (m *memoryStore) Amended(context.Context, string, int) (ids []string, next string, err error) {
+	return nil, "", m.err
 }
 
 func (m *memoryStore) Entries(_ context.Context, cursor string, n int) (entries []store.Entry, next string, err error) {
+	before, err := store.ParseCursor(cursor)
+	if err != nil {
+		return nil, "", err
+	}
 	from := 0
-	if cursor != "" {
-		for from < len(m.journal) && m.journal[from].ID != cursor {
-			from++
-		}
-		if from == len(m.journal) {
-			return nil, "", store.ErrBadCursor
-		}
-		from++
+	if before != 0 {
+		from = len(m.journal) - int(before) + 1
 	}
-	to := min(from+n, len(m.journal))
-	m.returned += to - from
-	if to < len(m.journal) {
-		next = m.journal[to-1].ID
+	for i, e := range m.journal[from:min(from+n, len(m.journal))] {
+		e.Seq = uint64(len(m.journal) - from - i)
+		entries = append(entries, e)
 	}
-	return m.journal[from:to], next, m.err
+	m.returned += len(entries)
+	if from+n < len(m.journal) {
+		next = entries[n-1].Cursor()
+	}
+	return entries, next, m.err
+}
+
+// decisions finds decisions by reading the journal.
+type decisions struct{ *index.Index }
+
+func (d decisions) Find(ctx context.Context, q admin.DecisionsQuery) ([]store.Entry, string, error) {
+	return d.Index.Find(ctx, index.Query(q))
 }
 
 // note adds an outcome to the journal, the newest.
@@ -195,7 +208,9 @@ func (r *adminRig) Drop(_ context.Context, id, by, reason string) error {
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
 	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}, seeder: &seeder{}}
+	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
+		Decisions: decisions{index.New(index.Config{Journal: r.store, Now: func() time.Time { return now }, Log: log})},
 		Steerer: r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
@@ -203,7 +218,7 @@ func newAdminRig(tb testing.TB) *adminRig {
 		Deliveries: r.deliveries,
 		Rules:      state{Hash: "abc", Error: "rules.yaml:1:1: no", Rules: []rules.Summary{{Name: "retry-stuck", On: "job"}}},
 		Metrics:    r.metrics,
-		Log:        slog.New(slog.NewTextHandler(r.log, nil)),
+		Log:        log,
 	})))
 	tb.Cleanup(r.Close)
 	return r
@@ -527,12 +542,14 @@ func TestAdminDecisionsBound(t *testing.T) {
 func TestAdminDecisionsUnreadableEntry(t *testing.T) {
 	r := newAdminRig(t)
 	r.store.note(outcome(1))
-	r.store.journal = append(r.store.journal, store.Entry{ID: "broken", Body: []byte("{")})
+	r.store.journal = append(r.store.journal, store.Entry{ID: "broken", Body: []byte("{")}, store.Entry{ID: "other", Body: []byte(`{"event":7}`)})
 	if got := r.page(t, nil).ids(); len(got) != 1 {
 		t.Errorf("decisions are %v", got)
 	}
-	if !strings.Contains(r.log.String(), "decision=broken") {
-		t.Errorf("the log does not name the entry: %s", r.log)
+	for _, id := range []string{"broken", "other"} {
+		if !strings.Contains(r.log.String(), "decision="+id) {
+			t.Errorf("the log does not name the entry %s: %s", id, r.log)
+		}
 	}
 }
 

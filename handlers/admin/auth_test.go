@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions/index"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -44,7 +45,7 @@ func TestRoles(t *testing.T) {
 			Assistants: assistants{},
 			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
 			Backups: copied("the store"),
-			Addr:    &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Rules: state{}, Reload: func() error { return nil },
+			Addr:    &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Decisions: decisions{index.New(index.Config{Journal: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})}, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
 	}

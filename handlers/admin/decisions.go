@@ -1,14 +1,12 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/goccy/go-json"
@@ -36,21 +34,47 @@ type DecisionsPage struct {
 	Next      string          `json:"next"`
 }
 
+// DecisionsQuery selects decisions. What is zero stands for any.
+type DecisionsQuery struct {
+	Rule     string // that wants the decision, alone or with others
+	Verb     string
+	Result   string
+	Waiting  bool   // only decisions without a result
+	Project  string // a glob of paths, or an id
+	Pipeline int64
+	Job      int64
+	Ref      string
+	Text     string // in one of the texts that people know a decision by, in any letter case
+	Since    time.Time
+	Limit    int    // how many decisions, at least 1
+	Cursor   string // the next of the page before; "": the newest
+}
+
+// DecisionFinder finds decisions in the journal.
+type DecisionFinder interface {
+	// Find returns the entries of the newest decisions that a query selects, and the cursor
+	// of the next page, "" at the end.
+	Find(ctx context.Context, q DecisionsQuery) (entries []store.Entry, next string, err error)
+}
+
 func (a *admin) decisions(c echo.Context) error {
-	q, err := parseDecisionsQuery(c.QueryParams(), a.Now())
+	q, ids, err := parseDecisionsQuery(c.QueryParams(), a.Now())
 	if err != nil {
 		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	var page DecisionsPage
-	if len(q.ids) > 0 {
-		page.Decisions, err = a.decisionsOf(ctx, q.ids)
+	var entries []store.Entry
+	page := DecisionsPage{Decisions: []event.Outcome{}}
+	if len(ids) > 0 {
+		entries, err = a.Store.EntriesOf(ctx, ids...)
 	} else {
-		page.Decisions, page.Next, err = scan(ctx, a.entriesSince(q.since), q.cursor, q.limit, func(entry store.Entry) (event.Outcome, bool) {
-			o, ok := a.outcome(entry)
-			return o, ok && q.matches(&o)
-		})
+		entries, page.Next, err = a.Decisions.Find(ctx, q)
+	}
+	for _, entry := range entries {
+		if o, ok := a.outcome(entry); ok {
+			page.Decisions = append(page.Decisions, o)
+		}
 	}
 	return a.page(c, page, err)
 }
@@ -64,36 +88,6 @@ func (a *admin) page(c echo.Context, page any, err error) error {
 		return a.unavailable(c, err)
 	}
 	return c.JSON(http.StatusOK, page)
-}
-
-// entriesSince returns Entries of the store, which ends with the last entry that was
-// added since a time.
-func (a *admin) entriesSince(since time.Time) func(ctx context.Context, cursor string, n int) ([]store.Entry, string, error) {
-	return func(ctx context.Context, cursor string, n int) ([]store.Entry, string, error) {
-		entries, next, err := a.Store.Entries(ctx, cursor, n)
-		if i := slices.IndexFunc(entries, func(e store.Entry) bool { return e.At.Before(since) }); i >= 0 {
-			return entries[:i], "", err
-		}
-		return entries, next, err
-	}
-}
-
-// decisionsOf returns those of the decisions with the ids that the journal has.
-func (a *admin) decisionsOf(ctx context.Context, ids []string) ([]event.Outcome, error) {
-	found := []event.Outcome{}
-	for _, id := range ids {
-		entry, err := a.Store.Entry(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		if entry == nil {
-			continue
-		}
-		if o, ok := a.outcome(*entry); ok {
-			found = append(found, o)
-		}
-	}
-	return found, nil
 }
 
 // outcome decodes a journal entry, and hides secrets.
@@ -119,70 +113,39 @@ func hide(d *event.Decision) {
 	}
 }
 
-// decisionsQuery selects decisions; "" stands for any.
-type decisionsQuery struct {
-	rule, action, outcome string
-	project               project
-	pipeline, job         int64 // 0 for any
-	ref                   string
-	text                  string // in lower case
-	since                 time.Time
-	limit                 int
-	cursor                string
-	ids                   []string // these decisions, whatever else
-}
-
-func parseDecisionsQuery(v url.Values, now time.Time) (decisionsQuery, error) {
+// parseDecisionsQuery reads which decisions a request selects, or names by their ids.
+func parseDecisionsQuery(v url.Values, now time.Time) (q DecisionsQuery, ids []string, err error) {
 	if v.Has("id") {
 		ids := v["id"]
 		if len(v) > 1 || len(ids) > maxIDs || slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > store.MaxID }) {
-			return decisionsQuery{}, fmt.Errorf("parameter %q: give the ids of 1 to %d decisions, and no other parameter", "id", maxIDs)
+			return q, nil, fmt.Errorf("parameter %q: give the ids of 1 to %d decisions, and no other parameter", "id", maxIDs)
 		}
-		return decisionsQuery{ids: ids}, nil
+		return q, ids, nil
 	}
-	action, err1 := oneOf(v, "action", event.Verbs)
-	outcome, err2 := oneOf(v, "outcome", slices.Concat(event.Results, []string{outcomeWaiting}))
+	verb, err1 := oneOf(v, "action", event.Verbs)
+	result, err2 := oneOf(v, "outcome", slices.Concat(event.Results, []string{outcomeWaiting}))
 	pipeline, err3 := idOf(v, "pipeline")
 	job, err4 := idOf(v, "job")
 	limit, err5 := limitOf(v)
 	since, err6 := sinceOf(v, now)
 	project, err7 := projectOf(v)
-	q := decisionsQuery{
-		rule:     v.Get("rule"),
-		action:   action,
-		outcome:  outcome,
-		project:  project,
-		pipeline: pipeline,
-		job:      job,
-		ref:      v.Get("ref"),
-		text:     strings.ToLower(v.Get("text")),
-		since:    since,
-		limit:    limit,
-		cursor:   v.Get("cursor"),
+	waiting := result == outcomeWaiting
+	if waiting {
+		result = ""
 	}
-	return q, errors.Join(err1, err2, err3, err4, err5, err6, err7)
-}
-
-func (q *decisionsQuery) matches(o *event.Outcome) bool {
-	outcome := q.outcome
-	if outcome == outcomeWaiting {
-		outcome = ""
+	q = DecisionsQuery{
+		Rule:     v.Get("rule"),
+		Verb:     verb,
+		Result:   result,
+		Waiting:  waiting,
+		Project:  string(project),
+		Pipeline: pipeline,
+		Job:      job,
+		Ref:      v.Get("ref"),
+		Text:     v.Get("text"),
+		Since:    since,
+		Limit:    limit,
+		Cursor:   v.Get("cursor"),
 	}
-	return (q.rule == "" || q.rule == o.Rule || slices.Contains(o.AlsoWantedBy, q.rule)) &&
-		(q.action == "" || q.action == o.Action.Verb) &&
-		(q.outcome == "" || outcome == o.Result) &&
-		q.project.matches(o.Project.Path, o.Project.ID) &&
-		(q.pipeline == 0 || q.pipeline == o.Pipeline.ID) &&
-		(q.job == 0 || q.job == o.Job.ID) &&
-		(q.ref == "" || q.ref == cmp.Or(o.Job.Ref, o.Pipeline.Ref)) &&
-		(q.text == "" || containsText(o, q.text))
-}
-
-// containsText reports whether one of the texts that people know a decision by contains a
-// text in lower case, in any letter case.
-func containsText(o *event.Outcome, text string) bool {
-	return slices.ContainsFunc([]string{
-		o.Project.Path, o.Rule, o.Job.Name, o.Reason, o.Job.FailureReason, o.Job.FailureClass, cmp.Or(o.Job.Ref, o.Pipeline.Ref),
-		o.Commit.Title, o.User.Username, o.MergeRequest.Title, o.By.Name, o.ID,
-	}, func(field string) bool { return strings.Contains(strings.ToLower(field), text) })
+	return q, nil, errors.Join(err1, err2, err3, err4, err5, err6, err7)
 }

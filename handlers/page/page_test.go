@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pipesteward/pipesteward/actions/audit"
+	"github.com/pipesteward/pipesteward/actions/index"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/report"
 	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
@@ -40,6 +41,7 @@ import (
 type rig struct {
 	testing.TB
 	store   store.Store
+	index   *index.Index // empty until it is built
 	changes audit.Log
 	handler http.Handler
 }
@@ -116,18 +118,26 @@ func (r reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
 	return reportpage.Of(sums)
 }
 
+// decisions finds decisions in the journal.
+type decisions struct{ *index.Index }
+
+func (d decisions) Find(ctx context.Context, q admin.DecisionsQuery) ([]store.Entry, string, error) {
+	return d.Index.Find(ctx, index.Query(q))
+}
+
 func newRig(tb testing.TB, db store.Store) *rig {
 	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
+	found := index.New(index.Config{Journal: db, Kept: store.DefaultJournalTTL, MaxHeads: index.MaxHeads, Now: time.Now, Log: log})
 	authorizer, err := auth.New(auth.Config{
 		Kind: auth.KindProxyHeader, Proxy: auth.ProxyConfig{UserHeader: "X-User"}, Roles: auth.Roles{Readers: []string{"rita"}, Operators: []string{"ann"}}, Now: time.Now, Log: log,
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := &rig{TB: tb, store: db, changes: audit.Log{Store: db, Now: time.Now}}
+	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}}
 	r.handler = admin.New(admin.Config{
-		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
+		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
@@ -401,6 +411,9 @@ func BenchmarkDecisions(b *testing.B) {
 	for name, open := range stores {
 		r := newRig(b, open(b))
 		r.decide(100_000)
+		if err := r.index.Build(b.Context()); err != nil {
+			b.Fatal(err)
+		}
 		for _, c := range []struct{ name, address string }{
 			{"newest", "/decisions"},
 			{"one in seven", "/decisions?outcome=done"},

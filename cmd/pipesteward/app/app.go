@@ -34,6 +34,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/health"
 	"github.com/pipesteward/pipesteward/actions/hooks"
+	"github.com/pipesteward/pipesteward/actions/index"
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/projects"
@@ -229,6 +230,8 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	journal := report.Reader{Journal: db, Deliveries: delivered, Now: time.Now, Prices: func() rules.Prices { return a.rules.Rules().Prices() }, MaxEntries: report.DefaultMaxEntries, Kept: o.Retention.ofStore().OfJournal()}
 	sender := &periodic.Sender{Queue: db, Rules: a.rules.Rules, Reports: journal, Announcer: runner, Now: time.Now, Log: log}
 	runner.Handle(periodic.RecordKind, worker.JSON(sender.Handle))
+	decisions := index.New(index.Config{Journal: db, Kept: o.Retention.ofStore().OfJournal(), MaxHeads: index.MaxHeads, Now: time.Now, Log: log})
+	a.inBackground(decisions.Run)
 	changes := audit.Log{Store: db, Now: time.Now}
 	takeRequest := requests.Elsewhere{Now: time.Now, Log: log}.Handle
 	if on && o.takesSlackRequests() {
@@ -241,7 +244,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
 		Reports: answers.Reports{Reader: journal}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: answers.Decisions{Index: decisions}, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{
