@@ -80,7 +80,7 @@ release-check: ## make what a tag releases, in dist/, but images and signatures,
 
 .PHONY: bench
 bench: redis ## run the benchmarks that deploy/BENCHMARKS.md quotes, some 15 minutes
-	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/... ./actions/report ./actions/backtest
+	go test -run '^$$' -bench . -benchmem ./handlers/webhook ./rules ./store/... ./actions/index ./actions/report ./actions/backtest ./handlers/page
 	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cmd/pipesteward
 
 FUZZTIME ?= 30s

@@ -109,10 +109,11 @@ func (x *Index) read(ctx context.Context, f *filter, heads []head) (found []stor
 	}
 	entries, err := x.Journal.EntriesOf(ctx, ids...)
 	for _, e := range entries {
-		// Another place is that of a later entry with the id: this one has expired.
+		// An entry that has expired may have been added again, and has another place then.
 		if h, ok := x.headOf(e); ok && places[e.Seq] && f.matches(&h) {
 			found = append(found, e)
 		}
+		delete(places, e.Seq)
 	}
 	return found, err
 }

@@ -10,8 +10,8 @@
 // Older entries, and all entries while Build reads, are found by reading the journal, maxScan
 // entries for a request at most. Both ways filter heads.
 //
-// A head takes 0.4 KB of memory where names and texts are as long as those of an ordinary
-// project, so that the index takes 80 MB at most.
+// A head takes 0.5 KB of memory where names and texts are of ordinary lengths, so that the
+// index takes 100 MB at most, and less where less is decided while the journal keeps it.
 package index
 
 import (
