@@ -596,7 +596,7 @@ func TestADroppedQuestion(t *testing.T) {
 	}
 	for _, r := range records {
 		if r.Kind == event.RecordNotice {
-			if err := h.DB.Drop(t.Context(), r.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			if err := h.DB.Drop(t.Context(), r.ID, store.Changes{}); err != nil && !errors.Is(err, store.ErrNotFound) {
 				t.Fatal(err)
 			}
 		}

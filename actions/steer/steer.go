@@ -18,8 +18,8 @@ import (
 // Store is the part of the store that a Steerer uses.
 type Store interface {
 	Find(ctx context.Context, id string) (*store.QueuedRecord, *store.DeadRecord, error)
-	Requeue(ctx context.Context, id string) error
-	Drop(ctx context.Context, id string, amend ...store.Entry) error
+	Requeue(ctx context.Context, id string, c store.Changes) error
+	Drop(ctx context.Context, id string, c store.Changes) error
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
@@ -42,7 +42,7 @@ type Steerer struct {
 // again, by its id in the journal. Errors are event.ErrNoRecord, an *event.StateError, and
 // those of the store.
 func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, error) {
-	switch err := s.Store.Requeue(ctx, id); {
+	switch err := s.Store.Requeue(ctx, id, store.Changes{}); {
 	case err == nil:
 		s.Log.Warn("requeued", "record", id, "by", by)
 		return event.Requeued{ID: id}, nil
@@ -116,7 +116,7 @@ func (s *Steerer) Drop(ctx context.Context, id, by, reason string) error {
 	if err != nil {
 		return err
 	}
-	switch err := s.Store.Drop(ctx, id, entries...); {
+	switch err := s.Store.Drop(ctx, id, store.Changes{Amend: entries}); {
 	case errors.Is(err, store.ErrLeased):
 		return &event.StateError{Reason: "the record is leased: a worker carries it out now; try again when it waits or is dead"}
 	case errors.Is(err, store.ErrNotFound):
