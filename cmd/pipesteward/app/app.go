@@ -234,7 +234,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	if on && o.takesSlackRequests() {
 		requested := &requests.Handler{
 			Store: db, GitLab: gl, Rights: who, Confirmations: confirm.Answers{Confirmer: runner.Confirms, Rights: rights.Acting{Rights: who, GitLab: gl}}, Replies: chat,
-			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Changes: changes, Rules: a.rules.Rules, Reports: answers.SlackReports{Reader: journal}, Now: time.Now, Log: log,
+			Maker: runner, Stories: stories, Pauses: pauses, Mutes: mutes, Rules: a.rules.Rules, Reports: answers.SlackReports{Reader: journal}, Now: time.Now, Log: log,
 		}
 		takeRequest = requested.Handle
 	}
