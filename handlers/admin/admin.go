@@ -174,7 +174,7 @@ var openAPI []byte
 //	GET /api/v1/backup     a copy of the store, if that is a file
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
-//	POST /mcp              with Assistants, tools that only read; not in openapi.yaml
+//	POST /mcp              with Assistants, tools that only read
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
 // Package auth says who may use it: reading needs the role read, the backup, profiles and all
