@@ -90,7 +90,8 @@ func (l *lines) accept(line []byte) error {
 	if _, err := jsonrpc.DecodeMessage(message); err != nil {
 		return l.refuse(idOf(message), jsonrpc.CodeInvalidRequest, "the line is no JSON-RPC message: "+err.Error())
 	}
-	l.rest = append(message, '\n')
+	l.rest = append(l.rest, message...)
+	l.rest = append(l.rest, '\n')
 	return nil
 }
 

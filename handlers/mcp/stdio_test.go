@@ -55,10 +55,11 @@ func TestStdioLines(t *testing.T) {
 				ended <- err
 			}()
 			answers := json.NewDecoder(read)
-			next := func() (answer struct {
+			type answered struct {
 				ID    any
 				Error struct{ Code int }
-			}) {
+			}
+			next := func() (answer answered) {
 				if err := answers.Decode(&answer); err != nil {
 					t.Fatalf("no answer: %v", err)
 				}
