@@ -697,7 +697,7 @@ func TestEventThatKillsIsBuried(t *testing.T) {
 	if n := h.GitLab.Count("POST", ""); n != 0 {
 		t.Errorf("%d calls", n)
 	}
-	if err := h.DB.Requeue(t.Context(), dead[0].ID); err != nil {
+	if err := h.DB.Requeue(t.Context(), dead[0].ID, store.Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	h.Start(actionstest.NewFuse(5))

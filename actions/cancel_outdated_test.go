@@ -243,14 +243,14 @@ func TestCancelOutdatedStoppedHalfway(t *testing.T) {
 			event.ResultFailed, "pipeline 102 is canceled; stopped halfway by dry run", 1,
 		},
 		{
-			"by a pause", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(h.Context(), event.Pause{}, false) }, func(h *actionstest.Harness) { _, _ = h.Pauses().ResumeAll(h.Context(), "the test") },
+			"by a pause", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(h.Context(), event.Pause{}, false, "") }, func(h *actionstest.Harness) { _, _ = h.Pauses().ResumeAll(h.Context(), event.Actor{By: "the test"}) },
 			event.ResultDone, "pipeline 102 is canceled; pipeline 101 is canceled", 2,
 		},
 		{
-			"by a pause, after which another pipeline is the newest", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(h.Context(), event.Pause{}, false) },
+			"by a pause, after which another pipeline is the newest", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(h.Context(), event.Pause{}, false, "") },
 			func(h *actionstest.Harness) {
 				h.GitLab.AddPipeline(h.Pipeline.ProjectID, gitlabtest.Pipeline{}, gitlabtest.Job{Name: "build"})
-				_, _ = h.Pauses().ResumeAll(h.Context(), "the test")
+				_, _ = h.Pauses().ResumeAll(h.Context(), event.Actor{By: "the test"})
 			},
 			event.ResultDone, "pipeline 102 is canceled; the pipeline is outdated by pipeline 104", 1,
 		},

@@ -201,7 +201,7 @@ func TestConfirmation(t *testing.T) {
 		},
 		{
 			name: "in time, and carried out after it", then: func(h *actionstest.Harness) {
-				if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false); err != nil {
+				if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false, ""); err != nil {
 					h.Fatal(err)
 				}
 				h.Clock.Advance(119 * time.Minute)
@@ -211,7 +211,7 @@ func TestConfirmation(t *testing.T) {
 				if n := h.GitLab.Count("POST", "/play"); n != 0 {
 					h.Errorf("%d plays while it is paused", n)
 				}
-				if _, err := h.Pauses().ResumeAll(h.Context(), "ann"); err != nil {
+				if _, err := h.Pauses().ResumeAll(h.Context(), event.Actor{By: "ann"}); err != nil {
 					h.Fatal(err)
 				}
 			},
@@ -596,7 +596,7 @@ func TestADroppedQuestion(t *testing.T) {
 	}
 	for _, r := range records {
 		if r.Kind == event.RecordNotice {
-			if err := h.DB.Drop(t.Context(), r.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			if err := h.DB.Drop(t.Context(), r.ID, store.Changes{}); err != nil && !errors.Is(err, store.ErrNotFound) {
 				t.Fatal(err)
 			}
 		}

@@ -115,22 +115,17 @@ func (r *Runner) Requested(d event.Decision) (record store.Record, id string, er
 	return record, p.ID, err
 }
 
-// MakeAgain queues a decision that has failed once more, due at once, and returns its new
-// id; "" if it was made again already since it failed last. All guards check it again.
-func (r *Runner) MakeAgain(ctx context.Context, d event.Decision) (id string, err error) {
+// Again returns the record of a decision that has failed and is made once more, due at once,
+// and its new id. The record has the same id until the decision has failed again: so it is put
+// once. All guards check it again.
+func (r *Runner) Again(ctx context.Context, d event.Decision) (record store.Record, id string, err error) {
 	failures, err := again.Load(ctx, r.Guard, d.Key)
 	if err != nil {
-		return "", err
+		return store.Record{}, "", err
 	}
 	d.Deferrals, d.Calls = nil, nil // those of the earlier try
 	p := newPending(d, failures.N, r.Now().UTC(), 0)
 	p.Waited = event.Duration(r.delay(d)) // it has waited for that before
-	record, err := p.record(0)
-	if err != nil {
-		return "", err
-	}
-	if added, err := r.Queue.Put(ctx, record); err != nil || !added[0] {
-		return "", err
-	}
-	return p.ID, nil
+	record, err = p.record(0)
+	return record, p.ID, err
 }

@@ -185,7 +185,7 @@ func TestPlayAfterALongPause(t *testing.T) {
 	t.Parallel()
 	h := actionstest.New(t, inOrderRules)
 	h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "staging", When: "manual"}, gitlabtest.Job{Name: "production", When: "manual"})
-	if _, err := h.Pauses().Pause(t.Context(), event.Pause{}, false); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), event.Pause{}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(h.GitLab.PipelineHookBody(h.Pipeline.ID))
@@ -193,7 +193,7 @@ func TestPlayAfterALongPause(t *testing.T) {
 		h.Work()
 		h.Clock.Advance(time.Minute)
 	}
-	if _, err := h.Pauses().ResumeAll(t.Context(), "the test"); err != nil {
+	if _, err := h.Pauses().ResumeAll(t.Context(), event.Actor{By: "the test"}); err != nil {
 		t.Fatal(err)
 	}
 	h.PassTime()

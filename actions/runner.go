@@ -78,6 +78,7 @@ type Journal interface {
 type Guard interface {
 	breaker.Guard
 	budget.Guard
+	pause.Store
 }
 
 // Rights says what people may do who request or confirm decisions.

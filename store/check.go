@@ -31,7 +31,7 @@ func CheckRecords(records []Record) error {
 	return nil
 }
 
-// CheckChanges checks the changes of DoneWith.
+// CheckChanges checks the changes of DoneWith and Change.
 func CheckChanges(c Changes) error {
 	if err := CheckRecords(c.Next); err != nil {
 		return err
@@ -54,15 +54,15 @@ func CheckChanges(c Changes) error {
 	return nil
 }
 
-// CheckRecordID checks the id of Find, Requeue and Hasten.
+// CheckRecordID checks the id of Find and Hasten.
 func CheckRecordID(id string) error { return checkID("record id", id) }
 
-// CheckDrop checks the arguments of Drop.
-func CheckDrop(id string, amend []Entry) error {
+// CheckSteered checks the arguments of Requeue and Drop.
+func CheckSteered(id string, c Changes) error {
 	if err := CheckRecordID(id); err != nil {
 		return err
 	}
-	return CheckChanges(Changes{Amend: amend})
+	return CheckChanges(c)
 }
 
 // CheckVisibility checks the visibility of Lease and Extend.

@@ -125,6 +125,10 @@ var (
 	ErrLeased   = errors.New("store: a worker has leased the record")
 )
 
+// ErrKnown is returned by Change if the id of a record to put is remembered. Nothing was
+// changed.
+var ErrKnown = errors.New("store: a record with this id was put before")
+
 // Record is one unit of work.
 type Record struct {
 	ID    string        // 1 to MaxID bytes, unique over all kinds; an id that is remembered is not put again
@@ -206,11 +210,12 @@ type Count struct {
 // MaxTally is the capacity of a tally: a further member replaces the oldest.
 const MaxTally = 10_000
 
-// ErrChanged is returned by DoneWith if a value is not as the changes expect it.
-// Nothing was changed, and the lease goes on.
+// ErrChanged is returned by what makes Changes if a value is not as they expect it.
+// Nothing was changed, and a lease goes on.
 var ErrChanged = errors.New("store: a value has changed since it was read")
 
-// Changes are what DoneWith writes when it ends a lease.
+// Changes are written in one step: by Change, or together with what DoneWith, Requeue and
+// Drop do.
 type Changes struct {
 	Next   []Record   // to put, as Put does
 	Amend  []Entry    // to replace or add, as Amend does; their times are ignored
@@ -260,6 +265,10 @@ type Store interface {
 	// returns ErrLeaseLost if l is lost, and else ErrChanged if a value is not as
 	// the changes expect it.
 	DoneWith(ctx context.Context, l *Lease, c Changes) error
+	// Change atomically makes the changes, which are durable when it returns nil. It
+	// returns ErrKnown if it would not put one of the records, because its id is
+	// remembered, and else ErrChanged if a value is not as the changes expect it.
+	Change(ctx context.Context, c Changes) error
 	// Ping returns nil if the store can be written to.
 	Ping(ctx context.Context) error
 	// Describe describes the backend to operators.
@@ -328,17 +337,18 @@ type Steering interface {
 	// Requeue atomically puts the record with the id that was buried last back into
 	// the queue, with its body, due at once, as if it had never been leased. It returns
 	// ErrNotFound if there is none, and ErrQueued if the queue has a record with the
-	// id. The id is remembered as after a Put.
-	Requeue(ctx context.Context, id string) error
+	// id, and else ErrChanged if a value is not as the changes expect it, which it makes
+	// in the same step. The id is remembered as after a Put.
+	Requeue(ctx context.Context, id string, c Changes) error
 	// Hasten makes a record that waits due at once; one that is due stays so. It returns
 	// ErrLeased for a record whose lease has not expired, and ErrNotFound if the queue has
 	// none with the id.
 	Hasten(ctx context.Context, id string) error
 	// Drop atomically removes the record with the id from the queue, or else the one
-	// that was buried last, and replaces or adds the entries, as Amend does. The id
-	// stays remembered. Drop returns ErrLeased for a record whose lease has not
-	// expired, and ErrNotFound if there is none.
-	Drop(ctx context.Context, id string, amend ...Entry) error
+	// that was buried last, and makes the changes. The id stays remembered. Drop returns
+	// ErrLeased for a record whose lease has not expired, ErrNotFound if there is none,
+	// and else ErrChanged if a value is not as the changes expect it.
+	Drop(ctx context.Context, id string, c Changes) error
 }
 
 // MaxPage bounds the bodies of the records of a page, in bytes, but for the last one.

@@ -162,6 +162,21 @@ func (b fusedStore) DoneWith(ctx context.Context, l *store.Lease, c store.Change
 	return b.fuse.step(func() error { return b.Store.DoneWith(ctx, l, c) })
 }
 
+func (b fusedStore) Change(ctx context.Context, c store.Changes) error {
+	b.fuse.durable("Change")
+	return b.fuse.step(func() error { return b.Store.Change(ctx, c) })
+}
+
+func (b fusedStore) Requeue(ctx context.Context, id string, c store.Changes) error {
+	b.fuse.durable("Requeue")
+	return b.fuse.step(func() error { return b.Store.Requeue(ctx, id, c) })
+}
+
+func (b fusedStore) Drop(ctx context.Context, id string, c store.Changes) error {
+	b.fuse.durable("Drop")
+	return b.fuse.step(func() error { return b.Store.Drop(ctx, id, c) })
+}
+
 func (b fusedStore) Defer(ctx context.Context, l *store.Lease, after time.Duration) error {
 	b.fuse.durable("Defer")
 	return b.fuse.step(func() error { return b.Store.Defer(ctx, l, after) })

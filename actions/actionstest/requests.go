@@ -74,7 +74,7 @@ func (h *Harness) handleRequests(runner *actions.Runner, guard fusedStore, repli
 		Stories: &story.Builder{
 			GitLab: config.GitLab, Store: guard, Evaluations: nothingRecent{}, Deliveries: noDeliveries{}, Pauses: pauses, Rules: config.Rules, Facts: runner.Facts, Receives: true, Now: h.Now,
 		},
-		Pauses: pauses, Mutes: pause.Mutes{Store: guard, Now: h.Now, Log: config.Log}, Changes: audit.Log{Store: guard, Now: h.Now}, Rules: config.Rules, Now: h.Now, Log: config.Log,
+		Pauses: pauses, Mutes: pause.Mutes{Store: guard, Now: h.Now, Log: config.Log}, Rules: config.Rules, Now: h.Now, Log: config.Log,
 	}
 	runner.Handle(chatops.RecordKind, worker.JSON(handler.Handle))
 }

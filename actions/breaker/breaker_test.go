@@ -322,7 +322,7 @@ func TestKilledStormWhileMuted(t *testing.T) {
 			t.Parallel()
 			actionstest.KilledTwice(t, func(h *actionstest.Harness) {
 				mute := func() {
-					if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ops", By: "ann", Until: h.Now().Add(17 * time.Minute)}, false); err != nil {
+					if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ops", By: "ann", Until: h.Now().Add(17 * time.Minute)}, false, ""); err != nil {
 						h.Fatal(err)
 					}
 				}

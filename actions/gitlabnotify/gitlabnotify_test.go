@@ -285,7 +285,7 @@ func TestFork(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	paused := func(f *fixture) {
-		if _, err := f.pauses.Pause(f.Context(), event.Pause{Project: f.shop.Path, By: "ada"}, false); err != nil {
+		if _, err := f.pauses.Pause(f.Context(), event.Pause{Project: f.shop.Path, By: "ada"}, false, ""); err != nil {
 			f.Fatal(err)
 		}
 	}

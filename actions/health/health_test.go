@@ -211,7 +211,7 @@ func TestOutageThatEndsWhileMuted(t *testing.T) {
 	h.GitLab.Fail(gitlabtest.Fault{Times: -1, Status: http.StatusUnauthorized})
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
 	h.Pass(time.Minute, time.Second)
-	if _, err := h.Mutes().Mute(t.Context(), event.Mute{By: "ann"}, false); err != nil {
+	if _, err := h.Mutes().Mute(t.Context(), event.Mute{By: "ann"}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	h.GitLab.ClearFaults()
@@ -219,7 +219,7 @@ func TestOutageThatEndsWhileMuted(t *testing.T) {
 	if posts := h.Posts(); len(posts) != 1 {
 		t.Errorf("posted %q while muted, want nothing after the first", posts)
 	}
-	if _, err := h.Mutes().Unmute(t.Context(), event.Mute{}, "ann"); err != nil {
+	if _, err := h.Mutes().Unmute(t.Context(), event.Mute{}, event.Actor{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	h.Pass(2*time.Minute, 20*time.Second)

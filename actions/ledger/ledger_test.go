@@ -516,7 +516,7 @@ func TestMutedTurns(t *testing.T) {
 	} {
 		s := newScene(t, "")
 		set(s.Harness, s.projectKey(), leaf{Rule: "r", Class: "stuck", Job: "rspec", Failed: 12, Recent: strings.Repeat("F", 12), At: s.Now()})
-		if _, err := s.Mutes().Mute(t.Context(), test.mute, false); err != nil {
+		if _, err := s.Mutes().Mute(t.Context(), test.mute, false, ""); err != nil {
 			t.Fatal(err)
 		}
 		s.try("failed")

@@ -264,7 +264,7 @@ func TestEndInQuietHours(t *testing.T) {
 		h.Pass(40*time.Minute, time.Minute)
 		wantMessages(h, m, "in quiet hours")
 		if muted {
-			if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry"}, false); err != nil {
+			if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry"}, false, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -299,7 +299,7 @@ func TestMuteBeforeTheEnd(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			h, m := newMailbox(t, endRules)
-			if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: c.rule, Until: h.Now().Add(c.muted)}, false); err != nil {
+			if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: c.rule, Until: h.Now().Add(c.muted)}, false, ""); err != nil {
 				t.Fatal(err)
 			}
 			h.AddPipeline(gitlabtest.Pipeline{}, gitlabtest.Job{Name: "rspec"}, gitlabtest.Job{Name: "lint"})
@@ -335,7 +335,7 @@ func TestMuteInQuietHours(t *testing.T) {
 		h, m := newMailbox(t, endRules)
 		at := func(d time.Duration) string { return h.Now().Add(d).UTC().Format("15:04") }
 		h.Load(strings.Replace(endRules, "receiver: ops}", fmt.Sprintf("receiver: ops, group: false, quiet: {from: %q, to: %q}}", at(-time.Hour), at(time.Hour)), 1), rulefile.Options{})
-		if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry", Until: h.Now().Add(muted)}, false); err != nil {
+		if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "retry", Until: h.Now().Add(muted)}, false, ""); err != nil {
 			t.Fatal(err)
 		}
 		stuck(h)

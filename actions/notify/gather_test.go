@@ -165,7 +165,7 @@ func TestMuteHoldsForGatheredNotices(t *testing.T) {
 	h := actionstest.New(t, burstRules)
 	fails(h, 8, 1)
 	h.Work()
-	if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "tell"}, false); err != nil {
+	if _, err := h.Mutes().Mute(t.Context(), event.Mute{Rule: "tell"}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	h.WorkOff()

@@ -24,7 +24,7 @@ import (
 func TestMutedNoticesAreNotSent(t *testing.T) {
 	t.Parallel()
 	h := actionstest.New(t, actionstest.RetryRules)
-	if _, err := h.Mutes().Mute(t.Context(), event.Mute{Channel: "ci", By: "ann", Reason: "noise", Until: h.Now().Add(time.Hour)}, false); err != nil {
+	if _, err := h.Mutes().Mute(t.Context(), event.Mute{Channel: "ci", By: "ann", Reason: "noise", Until: h.Now().Add(time.Hour)}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
@@ -61,7 +61,7 @@ func TestKilledWhileAStateIsMuted(t *testing.T) {
 		}
 		ends("failed")
 		h.Work()
-		if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ci", By: "ann", Until: h.Now().Add(5 * time.Minute)}, false); err != nil {
+		if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ci", By: "ann", Until: h.Now().Add(5 * time.Minute)}, false, ""); err != nil {
 			h.Fatal(err)
 		}
 		ends("success")
@@ -106,7 +106,7 @@ func TestKilledWhileAPipelineIsMuted(t *testing.T) {
 		h.Deliver(h.GitLab.JobHookBody(h.GitLab.Latest(seen.ID, "rspec").ID))
 		h.Work()
 		h.Clock.Advance(10 * time.Second)
-		if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ci", By: "ann", Until: h.Now().Add(time.Minute)}, false); err != nil {
+		if _, err := h.Mutes().Mute(h.Context(), event.Mute{Channel: "ci", By: "ann", Until: h.Now().Add(time.Minute)}, false, ""); err != nil {
 			h.Fatal(err)
 		}
 		h.Slack.Fail(slacktest.Fault{Method: "chat.update", Status: http.StatusTooManyRequests, RetryAfter: 2 * time.Minute, Times: 1})
@@ -141,7 +141,7 @@ func TestMutesThatCantBeRead(t *testing.T) {
 	if posts := h.Posts(); len(posts) > 0 || h.Idle() {
 		t.Errorf("posted %q, idle %t, want a notice that waits", posts, h.Idle())
 	}
-	if _, err := h.Mutes().UnmuteAll(t.Context(), "ann"); err != nil {
+	if _, err := h.Mutes().UnmuteAll(t.Context(), event.Actor{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	h.WorkOff()
@@ -169,7 +169,7 @@ func TestMutedAnnouncements(t *testing.T) {
 	t.Parallel()
 	for scope, posts := range map[event.Mute]int{{Channel: "ci"}: 0, {}: 0, {Channel: "ops"}: 1, {Rule: "retry-stuck"}: 1, {Project: "**"}: 1} {
 		h := actionstest.New(t, actionstest.RetryRules)
-		if _, err := h.Mutes().Mute(t.Context(), scope, false); err != nil {
+		if _, err := h.Mutes().Mute(t.Context(), scope, false, ""); err != nil {
 			t.Fatal(err)
 		}
 		receiver := &announced{}

@@ -124,7 +124,7 @@ func (g *stateRig) load(ruleFile string) {
 func (g *stateRig) replica(queue store.Store, guard notify.Guard) *worker.Pool {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	n := notify.New(notify.Config{
-		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: guard, Now: g.clock.Now}, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: g.receiver}), Rules: func() *rules.Rules { return g.rules },
+		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: g.db, Now: g.clock.Now}, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: g.receiver}), Rules: func() *rules.Rules { return g.rules },
 		Facts: func() expression.Facts { return g.facts }, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,
 	})
 	return worker.New(worker.Config{Queue: queue, Log: log, Workers: 1, SlowLane: 2, Handlers: map[string]worker.Handler{
@@ -464,14 +464,14 @@ func (g *stateRig) mutes() pause.Mutes {
 // mute mutes everything.
 func (g *stateRig) mute() {
 	g.Helper()
-	if _, err := g.mutes().Mute(context.Background(), event.Mute{By: "ann"}, false); err != nil {
+	if _, err := g.mutes().Mute(context.Background(), event.Mute{By: "ann"}, false, ""); err != nil {
 		g.Fatal(err)
 	}
 }
 
 func (g *stateRig) unmute() {
 	g.Helper()
-	if _, err := g.mutes().UnmuteAll(context.Background(), "ann"); err != nil {
+	if _, err := g.mutes().UnmuteAll(context.Background(), event.Actor{By: "ann"}); err != nil {
 		g.Fatal(err)
 	}
 }

@@ -324,7 +324,7 @@ func TestOldNoticesAreDroppedWithANote(t *testing.T) {
 	f.mended = false
 	put("dropped by a person")
 	run(time.Minute)
-	if err := h.DB.Drop(t.Context(), "notice:dropped by a person"); err != nil {
+	if err := h.DB.Drop(t.Context(), "notice:dropped by a person", store.Changes{}); err != nil {
 		t.Fatal(err)
 	}
 	f.mended = true

@@ -10,24 +10,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
-const (
-	// kept is how long the store keeps a list: practically forever.
-	kept = 10 * 365 * 24 * time.Hour
-	// claimTTL is how long a replica that died keeps others from changing a list, and
-	// changeTimeout is how long a change waits for another one.
-	claimTTL      = 10 * time.Second
-	changeTimeout = 15 * time.Second
-)
+// kept is how long the store keeps a list: practically forever.
+const kept = 10 * 365 * 24 * time.Hour
 
 // Store is the part of the store that the lists use.
 type Store interface {
-	store.Claimer
 	Get(ctx context.Context, key string) ([]byte, error)
-	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+	Change(ctx context.Context, c store.Changes) error
 }
 
 // scoped is an item of a list: a pause or a mute.
@@ -47,24 +41,30 @@ type list[T scoped] struct {
 
 // all returns the items that have not ended, oldest first.
 func (l list[T]) all(ctx context.Context) ([]T, error) {
-	value, err := l.store.Get(ctx, l.key)
+	all, _, err := l.read(ctx)
+	return all, err
+}
+
+// read is all with the value that the store has of them, also of a list that can't be decoded.
+func (l list[T]) read(ctx context.Context) (all []T, value []byte, err error) {
+	value, err = l.store.Get(ctx, l.key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", l.key, err)
+		return nil, nil, fmt.Errorf("%s: %w", l.key, err)
 	}
-	all := []T{}
+	all = []T{}
 	if len(value) > 0 {
 		if err := json.Unmarshal(value, &all); err != nil {
-			return nil, fmt.Errorf("%w: %w", l.unreadable, err)
+			return nil, value, fmt.Errorf("%w: %w", l.unreadable, err)
 		}
 	}
-	return slices.DeleteFunc(all, func(item T) bool { return item.Ended(l.now()) }), nil
+	return slices.DeleteFunc(all, func(item T) bool { return item.Ended(l.now()) }), value, nil
 }
 
 // add adds an item, in place of one with the same identity, which it returns. If may
 // returns an error about that one, or with more than most items, it changes nothing and
-// returns that error, or full.
-func (l list[T]) add(ctx context.Context, item T, may func(old T) error, most int, full error) (replaced *T, err error) {
-	err = l.change(ctx, func(all []T) ([]T, error) {
+// returns that error, or full. As those below, it records the change c in the same step.
+func (l list[T]) add(ctx context.Context, c event.Change, item T, may func(old T) error, most int, full error) (replaced *T, err error) {
+	err = l.change(ctx, c, func(all []T) ([]T, error) {
 		all, replaced = without(all, item.Identity())
 		if replaced != nil {
 			if err := may(*replaced); err != nil {
@@ -82,27 +82,41 @@ func (l list[T]) add(ctx context.Context, item T, may func(old T) error, most in
 	return replaced, nil
 }
 
-// remove removes the item with the identity, and returns it; nil if there was none.
-func (l list[T]) remove(ctx context.Context, identity string) (removed *T, err error) {
-	err = l.change(ctx, func(all []T) (rest []T, err error) {
-		rest, removed = without(all, identity)
+// errAbsent is the error of a change that removes an item which is not there.
+var errAbsent = errors.New("the list has no such item")
+
+// remove removes the item with the identity, and returns it; nil if there was none: then
+// nothing is recorded. The target of the change is the item's scope.
+func (l list[T]) remove(ctx context.Context, c event.Change, identity string) (removed *T, err error) {
+	all, err := l.all(ctx)
+	if err != nil {
+		return nil, err
+	}
+	_, found := without(all, identity)
+	if found == nil {
+		return nil, nil
+	}
+	c.Target = (*found).Scope()
+	err = l.change(ctx, c, func(all []T) (rest []T, err error) {
+		if rest, removed = without(all, identity); removed == nil {
+			return nil, errAbsent
+		}
 		return rest, nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errAbsent) {
 		return nil, err
 	}
 	return removed, nil
 }
 
 // clear removes all items, also those that can't be read, and returns those that could be.
-func (l list[T]) clear(ctx context.Context) (removed []T, err error) {
-	err = l.alone(ctx, func() error {
-		all, err := l.all(ctx)
-		if err != nil && !errors.Is(err, l.unreadable) {
-			return err
+func (l list[T]) clear(ctx context.Context, c event.Change) (removed []T, err error) {
+	err = l.make(ctx, c, func() (before, after []byte, err error) {
+		removed, before, err = l.read(ctx)
+		if errors.Is(err, l.unreadable) {
+			err = nil
 		}
-		removed = all
-		return l.set(ctx, nil)
+		return before, nil, err
 	})
 	return removed, err
 }
@@ -127,36 +141,36 @@ func outlasted(old fmt.Stringer, since time.Time, what, ends string) error {
 		"%s it first, or give parameter %q to replace it", old, since.Format(time.RFC3339), what, ends, "replace")}
 }
 
-// change replaces the items while no other replica changes them.
-func (l list[T]) change(ctx context.Context, to func([]T) ([]T, error)) error {
-	return l.alone(ctx, func() error {
-		all, err := l.all(ctx)
+// change replaces the items.
+func (l list[T]) change(ctx context.Context, c event.Change, to func([]T) ([]T, error)) error {
+	return l.make(ctx, c, func() (before, after []byte, err error) {
+		all, before, err := l.read(ctx)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if all, err = to(all); err != nil {
-			return err
+			return nil, nil, err
 		}
-		value, err := json.Marshal(all)
-		if err != nil {
-			return err
-		}
-		return l.set(ctx, value)
+		after, err = json.Marshal(all)
+		return before, after, err
 	})
 }
 
-// alone calls do while no other replica changes the list.
-func (l list[T]) alone(ctx context.Context, do func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
-	defer cancel()
-	return store.AwaitClaim(ctx, l.store, l.key, claimTTL, do)
-}
-
-func (l list[T]) set(ctx context.Context, value []byte) error {
-	if err := l.store.Set(ctx, l.key, value, kept); err != nil {
-		return fmt.Errorf("%s: %w", l.key, err)
-	}
-	return nil
+// make replaces the list's value as it is before by the one after, and records the change, in
+// one step. It calls replace again if another replica has changed the list meanwhile.
+func (l list[T]) make(ctx context.Context, c event.Change, replace func() (before, after []byte, err error)) error {
+	return audit.Log{Store: l.store, Now: l.now}.Make(ctx, c, func(record store.Changes) error {
+		before, after, err := replace()
+		if err != nil {
+			return err
+		}
+		record.Values = append(record.Values, store.Value{Key: l.key, Value: after, TTL: kept})
+		record.Expect = append(record.Expect, store.Expected{Key: l.key, Value: before})
+		if err := l.store.Change(ctx, record); err != nil {
+			return fmt.Errorf("%s: %w", l.key, err)
+		}
+		return nil
+	})
 }
 
 // metrics reads a list whenever metrics are read: any replica may have changed it.

@@ -11,7 +11,8 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// Mutes are the mutes in force, which all replicas share. They survive restarts.
+// Mutes are the mutes in force, which all replicas share. They survive restarts. Who changes
+// them is recorded in the same step, see package audit.
 type Mutes struct {
 	Store Store
 	Now   func() time.Time
@@ -27,13 +28,14 @@ func (ms Mutes) List(ctx context.Context) ([]event.Mute, error) { return ms.list
 
 // Mute puts a mute in force, in place of one with the same scope, which it returns. Without
 // replace, the error is an *event.StateError if that is another person's and would have
-// lasted longer.
-func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool) (replaced *event.Mute, err error) {
+// lasted longer. from is where the request comes from, as in event.Change.
+func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool, from string) (replaced *event.Mute, err error) {
 	m.Since, m.Until = ms.Now().UTC(), m.Until.UTC()
 	if err := m.Check(m.Since); err != nil {
 		return nil, err
 	}
-	replaced, err = ms.list().add(ctx, m, func(old event.Mute) error {
+	c := event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, From: from, Reason: m.Reason, Until: m.Until}
+	replaced, err = ms.list().add(ctx, c, m, func(old event.Mute) error {
 		if replace || old.By == m.By || !old.Outlasts(m) {
 			return nil
 		}
@@ -48,19 +50,20 @@ func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool) (replaced 
 
 // Unmute ends the mute that has the scope of the given one, and returns it; nil if there
 // was none.
-func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, by string) (ended *event.Mute, err error) {
-	if ended, err = ms.list().remove(ctx, scope.Identity()); ended != nil {
-		ms.Log.Warn("unmuted", "scope", ended.Scope(), "by", by)
+func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, actor event.Actor) (ended *event.Mute, err error) {
+	if ended, err = ms.list().remove(ctx, actor.Change(event.ChangeUnmute, ""), scope.Identity()); ended != nil {
+		ms.Log.Warn("unmuted", "scope", ended.Scope(), "by", actor.By)
 	}
 	return ended, err
 }
 
 // UnmuteAll ends all mutes, also those that can't be read, and returns those that could be.
-func (ms Mutes) UnmuteAll(ctx context.Context, by string) (ended []event.Mute, err error) {
-	if ended, err = ms.list().clear(ctx); err != nil {
+func (ms Mutes) UnmuteAll(ctx context.Context, actor event.Actor) (ended []event.Mute, err error) {
+	const every = "every mute"
+	if ended, err = ms.list().clear(ctx, actor.Change(event.ChangeUnmute, every)); err != nil {
 		return nil, err
 	}
-	ms.Log.Warn("unmuted", "scope", "every mute", "by", by, "mutes", len(ended))
+	ms.Log.Warn("unmuted", "scope", every, "by", actor.By, "mutes", len(ended))
 	return ended, nil
 }
 

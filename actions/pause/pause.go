@@ -16,7 +16,7 @@ import (
 )
 
 // Pauses are the pauses in force, which all replicas share. They survive
-// restarts.
+// restarts. Who changes them is recorded in the same step, see package audit.
 type Pauses struct {
 	Store Store
 	Now   func() time.Time
@@ -51,13 +51,14 @@ func (ps Pauses) OfProject(ctx context.Context, path string) (*event.Pause, erro
 
 // Pause puts a pause in force, in place of one with the same scope, which it returns.
 // Without replace, the error is an *event.StateError if that is another person's and would
-// have lasted longer.
-func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool) (replaced *event.Pause, err error) {
+// have lasted longer. from is where the request comes from, as in event.Change.
+func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool, from string) (replaced *event.Pause, err error) {
 	p.Since, p.Until = ps.Now().UTC(), p.Until.UTC()
 	if err := p.Check(p.Since); err != nil {
 		return nil, err
 	}
-	replaced, err = ps.list().add(ctx, p, func(old event.Pause) error {
+	c := event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, From: from, Reason: p.Reason, Until: p.Until}
+	replaced, err = ps.list().add(ctx, c, p, func(old event.Pause) error {
 		if replace || old.By == p.By || !old.Outlasts(p) {
 			return nil
 		}
@@ -84,20 +85,21 @@ func made[T fmt.Stringer](log *slog.Logger, end time.Time, replaced *T) *slog.Lo
 
 // Resume ends the pause that has the scope of the given one, and returns it; nil if there
 // was none.
-func (ps Pauses) Resume(ctx context.Context, scope event.Pause, by string) (ended *event.Pause, err error) {
-	if ended, err = ps.list().remove(ctx, scope.Identity()); ended != nil {
-		ps.Log.Warn("resumed", "scope", ended.Scope(), "by", by)
+func (ps Pauses) Resume(ctx context.Context, scope event.Pause, actor event.Actor) (ended *event.Pause, err error) {
+	if ended, err = ps.list().remove(ctx, actor.Change(event.ChangeResume, ""), scope.Identity()); ended != nil {
+		ps.Log.Warn("resumed", "scope", ended.Scope(), "by", actor.By)
 	}
 	return ended, err
 }
 
 // ResumeAll ends all pauses, also those that can't be read, and returns those that could
 // be.
-func (ps Pauses) ResumeAll(ctx context.Context, by string) (ended []event.Pause, err error) {
-	if ended, err = ps.list().clear(ctx); err != nil {
+func (ps Pauses) ResumeAll(ctx context.Context, actor event.Actor) (ended []event.Pause, err error) {
+	const every = "every pause"
+	if ended, err = ps.list().clear(ctx, actor.Change(event.ChangeResume, every)); err != nil {
 		return nil, err
 	}
-	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(ended))
+	ps.Log.Warn("resumed", "scope", every, "by", actor.By, "pauses", len(ended))
 	return ended, nil
 }
 

@@ -91,7 +91,7 @@ func TestStopWhileARequestWaits(t *testing.T) {
 		result string
 	}{
 		{"dry run", func(h *actionstest.Harness) { h.Load(running, rulefile.Options{DryRun: true}) }, event.ResultDryRun},
-		{"a pause", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(context.Background(), event.Pause{}, false) }, event.ResultDeferred},
+		{"a pause", func(h *actionstest.Harness) { _, _ = h.Pauses().Pause(context.Background(), event.Pause{}, false, "") }, event.ResultDeferred},
 		{"the rule is removed", func(h *actionstest.Harness) {
 			h.Load(strings.ReplaceAll(running, "first", "another"), rulefile.Options{})
 		}, event.ResultSkipped},
@@ -129,7 +129,7 @@ func TestPause(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
 			test.pause.By, test.pause.Reason = "ann", "the cluster moves"
-			if _, err := h.Pauses().Pause(t.Context(), test.pause, false); err != nil {
+			if _, err := h.Pauses().Pause(t.Context(), test.pause, false, ""); err != nil {
 				t.Fatal(err)
 			}
 			h.Start(actionstest.NewFuse(-1)) // it survives a restart
@@ -143,7 +143,7 @@ func TestPause(t *testing.T) {
 				return
 			}
 			h.WantOutcome(event.ResultDeferred, "by ann: the cluster moves", "/retry", 0)
-			if ended, err := h.Pauses().Resume(t.Context(), test.pause, "ann"); ended == nil || err != nil {
+			if ended, err := h.Pauses().Resume(t.Context(), test.pause, event.Actor{By: "ann"}); ended == nil || err != nil {
 				t.Fatalf("resume: %v, %v", ended, err)
 			}
 			h.WorkOff()
@@ -156,7 +156,7 @@ func TestPause(t *testing.T) {
 // meanwhile counts.
 func TestPauseEnds(t *testing.T) {
 	h := actionstest.New(t, fmt.Sprintf(gateRules, false, "retry"))
-	if _, err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}, false); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), event.Pause{Until: h.Now().Add(2 * time.Hour)}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	mended, job := h.FailedJob(actionstest.Stuck), h.FailedJob(actionstest.Stuck)
@@ -181,7 +181,7 @@ func TestPauseEnds(t *testing.T) {
 // need after it.
 func TestPauseTakesNoBudget(t *testing.T) {
 	h := actionstest.New(t, "version: 1\nlimits: {total: 1/1h}\nrules:\n  - {name: first, on: job, if: 'job.status == \"failed\"', actions: [retry]}\n")
-	if _, err := h.Pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}, false); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), event.Pause{Project: "platform/*"}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(h.GitLab.JobHookBody(h.FailedJob(actionstest.Stuck).ID))
@@ -201,7 +201,7 @@ func TestPausesByManyReplicas(t *testing.T) {
 	failed := make(chan error, 10)
 	for i := range cap(failed) {
 		go func() {
-			_, err := h.Pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)}, false)
+			_, err := h.Pauses().Pause(t.Context(), event.Pause{Project: fmt.Sprintf("team-%d/**", i)}, false, "")
 			failed <- err
 		}()
 	}
@@ -215,13 +215,13 @@ func TestPausesByManyReplicas(t *testing.T) {
 		t.Errorf("%d pauses, %v, want %d", len(all), err, cap(failed))
 	}
 	again := event.Pause{Project: "team-3/**", Reason: "again"}
-	if _, err := h.Pauses().Pause(t.Context(), again, false); err != nil {
+	if _, err := h.Pauses().Pause(t.Context(), again, false, ""); err != nil {
 		t.Error(err)
 	}
 	if all, _ := h.Pauses().List(t.Context()); len(all) != cap(failed) || all[len(all)-1].Reason != "again" {
 		t.Errorf("pauses %v, want the same ones, one of them anew", all)
 	}
-	if ended, err := h.Pauses().ResumeAll(t.Context(), "ann"); len(ended) != cap(failed) || err != nil {
+	if ended, err := h.Pauses().ResumeAll(t.Context(), event.Actor{By: "ann"}); len(ended) != cap(failed) || err != nil {
 		t.Errorf("resumed %v, %v", ended, err)
 	}
 	if all, err := h.Pauses().List(t.Context()); len(all) != 0 || err != nil {
@@ -245,7 +245,7 @@ func TestResumeAllWhatCannotBeRead(t *testing.T) {
 		if _, err := h.Pauses().List(t.Context()); err == nil || !strings.Contains(err.Error(), "resume --every") {
 			t.Errorf("%s: list: %v", value, err)
 		}
-		if _, err := h.Pauses().ResumeAll(t.Context(), "ann"); err != nil {
+		if _, err := h.Pauses().ResumeAll(t.Context(), event.Actor{By: "ann"}); err != nil {
 			t.Errorf("%s: resume all: %v", value, err)
 		}
 		h.WorkOff()

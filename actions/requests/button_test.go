@@ -534,13 +534,13 @@ func TestDryRunAfterThePress(t *testing.T) {
 	t.Parallel()
 	h := open(t, notices, actionstest.Everybody)
 	told(h, gitlabtest.Job{}, "failed")
-	if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false); err != nil {
+	if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	h.Press(actionstest.Ada, chatops.ButtonRetry)
 	h.Pass(10*time.Second, time.Second)
 	h.Load(strings.Replace(notices, "name: told", "name: told, dry_run: true", 1)+"  - {name: beside, on: job, if: 'false', actions: [retry]}\n", rulefile.Options{Requests: true})
-	if _, err := h.Pauses().ResumeAll(h.Context(), "ann"); err != nil {
+	if _, err := h.Pauses().ResumeAll(h.Context(), event.Actor{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	h.WorkOff()

@@ -80,7 +80,7 @@ func TestProjectsByID(t *testing.T) {
 	t.Parallel()
 	h := open(t, notices, actionstest.Everybody)
 	id := itoa(told(h, gitlabtest.Job{}, "failed").ProjectID)
-	if _, err := (pause.Pauses{Store: h.DB, Now: h.Now, Log: slog.New(slog.DiscardHandler)}).Pause(t.Context(), event.Pause{Project: id, By: "the API"}, false); err != nil {
+	if _, err := (pause.Pauses{Store: h.DB, Now: h.Now, Log: slog.New(slog.DiscardHandler)}).Pause(t.Context(), event.Pause{Project: id, By: "the API"}, false, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ command, says string }{

@@ -61,12 +61,12 @@ func TestRightsAreLost(t *testing.T) {
 				return refusal, failure
 			})
 			told(h, c.job, c.status)
-			if _, err := h.Pauses().Pause(t.Context(), event.Pause{By: "ann"}, false); err != nil {
+			if _, err := h.Pauses().Pause(t.Context(), event.Pause{By: "ann"}, false, ""); err != nil {
 				t.Fatal(err)
 			}
 			h.Press(actionstest.Ada, c.does)
 			h.Pass(72*time.Hour, time.Hour)
-			if _, err := h.Pauses().ResumeAll(t.Context(), "ann"); err != nil {
+			if _, err := h.Pauses().ResumeAll(t.Context(), event.Actor{By: "ann"}); err != nil {
 				t.Fatal(err)
 			}
 			if c.meanwhile != nil {

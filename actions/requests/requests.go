@@ -32,7 +32,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/apierror"
@@ -58,8 +57,7 @@ const (
 	// followed is how long the outcome of a request is awaited: then there is time to say that
 	// there is none yet.
 	followed = 28 * time.Minute
-	// steeringTimeout bounds a change of pauses, mutes or the list of changes, which may wait
-	// for that of another replica: the request is tried again after that.
+	// steeringTimeout bounds a change of pauses or mutes: the request is tried again after that.
 	steeringTimeout = time.Second
 	// reportTimeout bounds the making of a report, as that of the admin API.
 	reportTimeout = 18 * time.Second
@@ -125,7 +123,6 @@ type Handler struct {
 	Stories Storyteller
 	Pauses  pause.Pauses
 	Mutes   pause.Mutes
-	Changes audit.Log
 	Rules   func() *rules.Rules // those in force
 	// Confirmations answers the buttons confirm and reject; nil: no message has those.
 	Confirmations Answerer
@@ -200,7 +197,6 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 		return err
 	}
 	a, err := h.carryOut(ctx, rec.Request)
-	defer a.step.end(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

@@ -40,12 +40,12 @@ func TestSteeringCutShort(t *testing.T) {
 				h.Work()
 				killed := h.Fuse.Blown()
 				if !killed {
-					if steps < 20 {
+					if steps < 15 {
 						t.Errorf("all is done in %d steps: the fuse does not see them", steps)
 					}
 					return
 				}
-				h.Clock.Advance(11 * time.Second) // a claim of the dead replica has expired, its lease has not
+				h.Clock.Advance(11 * time.Second) // the lease of the dead replica has not expired
 				bob := h.Type(actionstest.Bob, c.then)
 				if _, err := h.Drain(h.Replica(actionstest.NewFuse(-1))); err != nil {
 					t.Fatal(err)

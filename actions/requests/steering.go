@@ -56,7 +56,7 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 		mutes := h.Mutes
 		mutes.Store = s
 		var state *event.StateError
-		switch _, err := mutes.Mute(ctx, m, replace); {
+		switch _, err := mutes.Mute(ctx, m, replace, origin(r)); {
 		case errors.As(err, &state):
 			old, failed := like(ctx, m, h.Mutes.List)
 			if failed != nil || old == nil { // nil: it has ended meanwhile
@@ -68,9 +68,6 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 		case err != nil:
 			return answer{}, err
 		}
-		if err := h.record(ctx, s, r, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until}); err != nil {
-			return answer{}, err
-		}
 		return public(h.styleOf(r), "request_muted", change{name(r.By), mrkdwn.Code(m.Scope()), date(m.Until), quoted(m.Reason), mrkdwn.Escape(scopeWords(m))})
 	})
 }
@@ -78,7 +75,9 @@ func (h *Handler) mute(ctx context.Context, r chatops.Request, m event.Mute, rep
 // unmute ends the first of the mutes that is in force: the scopes are one as it was typed, and
 // with the path that its project has in GitLab.
 func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event.Mute) (answer, error) {
-	by := r.By.Requester().String()
+	none := func() (answer, error) {
+		return sayIn(h.styleOf(r), "request_no_mute", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
+	}
 	return h.steer(ctx, func(ctx context.Context, s *step) (answer, error) {
 		mutes := h.Mutes
 		mutes.Store = s
@@ -88,13 +87,13 @@ func (h *Handler) unmute(ctx context.Context, r chatops.Request, scopes ...event
 		}
 		ends := toEnd(scopes, all, func(m event.Mute) bool { return meant(r, m.By, m.Since) })
 		if ends == nil {
-			return sayIn(h.styleOf(r), "request_no_mute", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
+			return none()
 		}
-		if _, err := mutes.Unmute(ctx, *ends, by); err != nil {
+		switch ended, err := mutes.Unmute(ctx, *ends, actor(r)); {
+		case err != nil:
 			return answer{}, err
-		}
-		if err := h.record(ctx, s, r, event.Change{Action: event.ChangeUnmute, Target: ends.Scope(), By: by}); err != nil {
-			return answer{}, err
+		case ended == nil: // it has ended meanwhile
+			return none()
 		}
 		return public(h.styleOf(r), "request_unmuted", change{By: name(r.By), Target: mrkdwn.Code(ends.Scope())})
 	})
@@ -110,7 +109,7 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 		pauses := h.Pauses
 		pauses.Store = s
 		var state *event.StateError
-		switch _, err := pauses.Pause(ctx, p, replace); {
+		switch _, err := pauses.Pause(ctx, p, replace, origin(r)); {
 		case errors.As(err, &state):
 			old, failed := like(ctx, p, h.Pauses.List)
 			if failed != nil || old == nil { // nil: it has ended meanwhile
@@ -122,9 +121,6 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 		case err != nil:
 			return answer{}, err
 		}
-		if err := h.record(ctx, s, r, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until}); err != nil {
-			return answer{}, err
-		}
 		scope := event.Mute{Project: p.Project, Rule: p.Rule}
 		return public(h.styleOf(r), "request_paused", change{name(r.By), mrkdwn.Code(p.Scope()), date(p.Until), quoted(p.Reason), mrkdwn.Escape(scopeWords(scope))})
 	})
@@ -132,7 +128,9 @@ func (h *Handler) pause(ctx context.Context, r chatops.Request, p event.Pause, r
 
 // resume ends the first of the pauses that is in force; see unmute.
 func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event.Pause) (answer, error) {
-	by := r.By.Requester().String()
+	none := func() (answer, error) {
+		return sayIn(h.styleOf(r), "request_no_pause", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
+	}
 	return h.steer(ctx, func(ctx context.Context, s *step) (answer, error) {
 		pauses := h.Pauses
 		pauses.Store = s
@@ -142,13 +140,13 @@ func (h *Handler) resume(ctx context.Context, r chatops.Request, scopes ...event
 		}
 		ends := toEnd(scopes, all, func(p event.Pause) bool { return meant(r, p.By, p.Since) })
 		if ends == nil {
-			return sayIn(h.styleOf(r), "request_no_pause", mrkdwn.Code(scopes[len(scopes)-1].Scope()))
+			return none()
 		}
-		if _, err := pauses.Resume(ctx, *ends, by); err != nil {
+		switch ended, err := pauses.Resume(ctx, *ends, actor(r)); {
+		case err != nil:
 			return answer{}, err
-		}
-		if err := h.record(ctx, s, r, event.Change{Action: event.ChangeResume, Target: ends.Scope(), By: by}); err != nil {
-			return answer{}, err
+		case ended == nil: // it has ended meanwhile
+			return none()
 		}
 		return public(h.styleOf(r), "request_resumed", change{By: name(r.By), Target: mrkdwn.Code(ends.Scope())})
 	})
@@ -224,12 +222,9 @@ func meant(r chatops.Request, by string, since time.Time) bool {
 // requests have the same.
 func origin(r chatops.Request) string { return "Slack request " + r.ID }
 
-// record adds a change to the list of changes.
-func (h *Handler) record(ctx context.Context, s *step, r chatops.Request, c event.Change) error {
-	c.From = origin(r)
-	changes := h.Changes
-	changes.Store = s
-	return changes.Record(ctx, c)
+// actor is who makes a request, for the list of changes.
+func actor(r chatops.Request) event.Actor {
+	return event.Actor{By: r.By.Requester().String(), From: origin(r)}
 }
 
 // steers returns the refusal for a person who may not steer that scope, whose project gets

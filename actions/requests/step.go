@@ -3,6 +3,7 @@ package requests
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
@@ -12,17 +13,13 @@ import (
 	"github.com/pipesteward/pipesteward/store/keys"
 )
 
-// step is the store as a request uses it that changes pauses or mutes: what it sets is made
-// with the end of the request, in one step, and what it has claimed stays claimed until then.
+// step is the store as a request uses it that changes pauses or mutes: what it changes, with its
+// record, is made with the end of the request, in one step, if all that was read is still so.
 // So a request that is cut short has changed nothing, and is carried out as if it were new.
 type step struct {
 	pause.Store
 	changes store.Changes
-	claims  []claim
 }
-
-// claim is a claim with its owner.
-type claim struct{ key, owner string }
 
 // Get implements pause.Store.
 func (s *step) Get(ctx context.Context, key string) ([]byte, error) {
@@ -33,32 +30,19 @@ func (s *step) Get(ctx context.Context, key string) ([]byte, error) {
 	return value, err
 }
 
-// Set implements pause.Store.
-func (s *step) Set(_ context.Context, key string, value []byte, ttl time.Duration) error {
-	s.changes.Values = append(s.changes.Values, store.Value{Key: key, Value: value, TTL: ttl})
-	return nil
-}
-
-// Release implements store.Claimer.
-func (s *step) Release(_ context.Context, key, owner string) error {
-	s.claims = append(s.claims, claim{key, owner})
+// Change implements pause.Store.
+func (s *step) Change(_ context.Context, c store.Changes) error {
+	s.changes.Next = append(s.changes.Next, c.Next...)
+	s.changes.Amend = append(s.changes.Amend, c.Amend...)
+	s.changes.Values = append(s.changes.Values, c.Values...)
+	s.changes.Expect = append(s.changes.Expect, c.Expect...)
 	return nil
 }
 
 // changed reports whether there is something to change; not in a nil one.
 func (s *step) changed() bool { return s != nil && len(s.changes.Values) > 0 }
 
-// end releases what is claimed: else it expires.
-func (s *step) end(ctx context.Context) {
-	if s == nil {
-		return
-	}
-	for _, c := range s.claims {
-		_ = s.Store.Release(context.WithoutCancel(ctx), c.key, c.owner)
-	}
-}
-
-// steer has do say what changes in pauses or mutes and in the list of changes.
+// steer has do say what changes in pauses or mutes.
 func (h *Handler) steer(ctx context.Context, do func(context.Context, *step) (answer, error)) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, steeringTimeout)
 	defer cancel()
@@ -78,6 +62,13 @@ func (h *Handler) change(ctx context.Context, l *worker.Lease, r chatops.Request
 		return err
 	}
 	c := a.step.changes
-	c.Next = []store.Record{{ID: keys.RequestFollowed(r.ID), Kind: chatops.RecordKind, Body: body}}
-	return l.DoneWith(ctx, c)
+	c.Next = append(c.Next, store.Record{ID: keys.RequestFollowed(r.ID), Kind: chatops.RecordKind, Body: body})
+	if err := l.DoneWith(ctx, c); !errors.Is(err, store.ErrChanged) {
+		return err
+	}
+	return errChanged
 }
+
+// errChanged is the error of a request that is carried out again, because others have changed
+// pauses, mutes or the list of changes meanwhile.
+var errChanged = &worker.LaterError{Err: store.ErrChanged, After: 50 * time.Millisecond}

@@ -11,26 +11,29 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
 // Store is the part of the store that a Steerer uses.
 type Store interface {
+	audit.Store
 	Find(ctx context.Context, id string) (*store.QueuedRecord, *store.DeadRecord, error)
-	Requeue(ctx context.Context, id string) error
-	Drop(ctx context.Context, id string, amend ...store.Entry) error
+	Requeue(ctx context.Context, id string, c store.Changes) error
+	Drop(ctx context.Context, id string, c store.Changes) error
 	Entry(ctx context.Context, id string) (*store.Entry, error)
 }
 
 // Maker makes decisions again.
 type Maker interface {
-	// MakeAgain queues a decision that has failed once more, and returns its new id; ""
-	// if it was made again already since it failed last.
-	MakeAgain(ctx context.Context, d event.Decision) (id string, err error)
+	// Again returns the record of a decision that has failed and is made once more, and its
+	// new id. The record's id is the same until that has failed, too.
+	Again(ctx context.Context, d event.Decision) (record store.Record, id string, err error)
 }
 
-// Steerer changes the queue for people. All fields are required.
+// Steerer changes the queue for people. Who does so is recorded in the same step, see package
+// audit. All fields are required.
 type Steerer struct {
 	Store Store
 	Maker Maker
@@ -41,10 +44,31 @@ type Steerer struct {
 // Requeue puts a dead record back into the queue, or has a decision that failed made
 // again, by its id in the journal. Errors are event.ErrNoRecord, an *event.StateError, and
 // those of the store.
-func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, error) {
-	switch err := s.Store.Requeue(ctx, id); {
+func (s *Steerer) Requeue(ctx context.Context, id string, actor event.Actor) (requeued event.Requeued, err error) {
+	err = s.make(ctx, actor.Change(event.ChangeRequeue, id), func(record store.Changes) error {
+		requeued, err = s.requeue(ctx, id, record)
+		return err
+	})
+	if err != nil {
+		return event.Requeued{}, err
+	}
+	log := s.Log
+	if requeued.Decision != "" {
+		log = log.With("decision", requeued.Decision)
+	}
+	log.Warn("requeued", "record", id, "by", actor.By)
+	return requeued, nil
+}
+
+// make makes a change with its record.
+func (s *Steerer) make(ctx context.Context, c event.Change, write func(record store.Changes) error) error {
+	return audit.Log{Store: s.Store, Now: s.Now}.Make(ctx, c, write)
+}
+
+// requeue is Requeue in one step with changes.
+func (s *Steerer) requeue(ctx context.Context, id string, c store.Changes) (event.Requeued, error) {
+	switch err := s.Store.Requeue(ctx, id, c); {
 	case err == nil:
-		s.Log.Warn("requeued", "record", id, "by", by)
 		return event.Requeued{ID: id}, nil
 	case errors.Is(err, store.ErrQueued):
 		return event.Requeued{}, &event.StateError{Reason: "the record is in the queue already, and is worked on when it is due"}
@@ -58,15 +82,17 @@ func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, e
 	if reason := final(o); reason != "" {
 		return event.Requeued{}, &event.StateError{Reason: reason}
 	}
-	again, err := s.Maker.MakeAgain(ctx, o.Decision)
+	again, decision, err := s.Maker.Again(ctx, o.Decision)
 	if err != nil {
 		return event.Requeued{}, err
 	}
-	if again == "" {
+	c.Next = append(c.Next, again)
+	if err := s.Store.Change(ctx, c); errors.Is(err, store.ErrKnown) {
 		return event.Requeued{}, &event.StateError{Reason: fmt.Sprintf("the decision was made again already since it failed: see `pipesteward decisions --project %d`", o.Project.ID)}
+	} else if err != nil {
+		return event.Requeued{}, err
 	}
-	s.Log.Warn("requeued", "record", id, "by", by, "decision", again)
-	return event.Requeued{ID: id, Decision: again}, nil
+	return event.Requeued{ID: id, Decision: decision}, nil
 }
 
 // outcome returns the decision with the id as the journal has it.
@@ -101,22 +127,11 @@ func final(o event.Outcome) string {
 
 // Drop removes a record from the queue, or a dead record. If it is a decision, its outcome
 // is that it is skipped, by whom and for which reason. Errors are as those of Requeue.
-func (s *Steerer) Drop(ctx context.Context, id, by, reason string) error {
-	queued, dead, err := s.Store.Find(ctx, id)
-	if err != nil {
-		return err
-	}
-	var entries []store.Entry
+func (s *Steerer) Drop(ctx context.Context, id string, actor event.Actor) error {
+	err := s.make(ctx, actor.Change(event.ChangeDrop, id), func(record store.Changes) error {
+		return s.drop(ctx, id, actor, record)
+	})
 	switch {
-	case queued != nil:
-		entries, err = s.dropped(queued.Kind, queued.Body, by, reason)
-	case dead != nil:
-		entries, err = s.dropped(dead.Kind, dead.Body, by, reason)
-	}
-	if err != nil {
-		return err
-	}
-	switch err := s.Store.Drop(ctx, id, entries...); {
 	case errors.Is(err, store.ErrLeased):
 		return &event.StateError{Reason: "the record is leased: a worker carries it out now; try again when it waits or is dead"}
 	case errors.Is(err, store.ErrNotFound):
@@ -124,12 +139,30 @@ func (s *Steerer) Drop(ctx context.Context, id, by, reason string) error {
 	case err != nil:
 		return err
 	}
-	s.Log.Warn("dropped", "record", id, "by", by, "reason", reason)
+	s.Log.Warn("dropped", "record", id, "by", actor.By, "reason", actor.Reason)
 	return nil
 }
 
+// drop removes a record, in one step with changes.
+func (s *Steerer) drop(ctx context.Context, id string, actor event.Actor, c store.Changes) error {
+	queued, dead, err := s.Store.Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case queued != nil:
+		c.Amend, err = s.dropped(queued.Kind, queued.Body, actor)
+	case dead != nil:
+		c.Amend, err = s.dropped(dead.Kind, dead.Body, actor)
+	}
+	if err != nil {
+		return err
+	}
+	return s.Store.Drop(ctx, id, c)
+}
+
 // dropped returns the entries of the journal about a record that is dropped.
-func (s *Steerer) dropped(kind string, body []byte, by, reason string) ([]store.Entry, error) {
+func (s *Steerer) dropped(kind string, body []byte, actor event.Actor) ([]store.Entry, error) {
 	if kind != event.RecordDecision {
 		return nil, nil
 	}
@@ -138,11 +171,11 @@ func (s *Steerer) dropped(kind string, body []byte, by, reason string) ([]store.
 		return nil, nil //nolint:nilerr // it may be dead because it can't be read
 	}
 	o := event.Outcome{Decision: d, Result: event.ResultSkipped, Reason: "dropped from the queue", At: s.Now().UTC()}
-	if by != "" {
-		o.Reason += " by " + by
+	if actor.By != "" {
+		o.Reason += " by " + actor.By
 	}
-	if reason != "" {
-		o.Reason += ": " + reason
+	if actor.Reason != "" {
+		o.Reason += ": " + actor.Reason
 	}
 	outcome, err := json.Marshal(o)
 	return []store.Entry{{ID: o.ID, Body: outcome}}, err

@@ -59,20 +59,20 @@ func TestRequeueOfAFailedDecision(t *testing.T) {
 	first := h.Only().ID
 	s := steerer(h, h.Runner)
 
-	got, err := s.Requeue(t.Context(), first, "ann")
+	got, err := s.Requeue(t.Context(), first, event.Actor{By: "ann"})
 	if err != nil || got.ID != first || got.Decision == "" || got.Decision == first {
 		t.Fatalf("requeued %+v, %v", got, err)
 	}
-	_, err = s.Requeue(t.Context(), first, "ann")
+	_, err = s.Requeue(t.Context(), first, event.Actor{By: "ann"})
 	wantState(t, err, "made again already")
-	_, err = s.Requeue(t.Context(), got.Decision, "ann")
+	_, err = s.Requeue(t.Context(), got.Decision, event.Actor{By: "ann"})
 	wantState(t, err, "waits in the queue")
 	h.Work() // GitLab still refuses
 	h.WantResults(event.ResultFailed, event.ResultFailed)
 
 	h.Clock.Advance(time.Minute)
 	h.GitLab.SetRole(job.ProjectID, gitlabtest.Developer)
-	if _, err := s.Requeue(t.Context(), first, "ann"); err != nil { // it has failed once more
+	if _, err := s.Requeue(t.Context(), first, event.Actor{By: "ann"}); err != nil { // it has failed once more
 		t.Fatal(err)
 	}
 	h.Work()
@@ -80,11 +80,11 @@ func TestRequeueOfAFailedDecision(t *testing.T) {
 	if n := len(h.GitLab.Jobs(job.PipelineID)); n != 3 { // rspec, its retry, and lint
 		t.Errorf("%d jobs, want 3", n)
 	}
-	_, err = s.Requeue(t.Context(), first, "ann")
+	_, err = s.Requeue(t.Context(), first, event.Actor{By: "ann"})
 	wantState(t, err, "made again already")
-	_, err = s.Requeue(t.Context(), h.Outcomes()[2].ID, "ann")
+	_, err = s.Requeue(t.Context(), h.Outcomes()[2].ID, event.Actor{By: "ann"})
 	wantState(t, err, "the outcome of the decision is done: only a decision that failed can be requeued")
-	if _, err := s.Requeue(t.Context(), "no such id", "ann"); !errors.Is(err, event.ErrNoRecord) {
+	if _, err := s.Requeue(t.Context(), "no such id", event.Actor{By: "ann"}); !errors.Is(err, event.ErrNoRecord) {
 		t.Errorf("an unknown id: %v", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestRequeueOfAFailedDecisionIsGuarded(t *testing.T) {
 			h.Load(strings.Replace(actionstest.RetryRules, "on: job", "on: job\n    dry_run: true", 1), rulefile.Options{})
 		}, event.ResultDryRun, ""},
 		{"a pause", func(h *actionstest.Harness, _ gitlabtest.Job) {
-			if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false); err != nil {
+			if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann"}, false, ""); err != nil {
 				h.Fatal(err)
 			}
 		}, event.ResultDeferred, "by ann"},
@@ -121,7 +121,7 @@ func TestRequeueOfAFailedDecisionIsGuarded(t *testing.T) {
 			h.GitLab.SetRole(job.ProjectID, gitlabtest.Developer)
 			c.change(h, job)
 			calls := h.GitLab.Count("POST", "/retry")
-			if _, err := steerer(h, h.Runner).Requeue(t.Context(), h.Only().ID, "ann"); err != nil {
+			if _, err := steerer(h, h.Runner).Requeue(t.Context(), h.Only().ID, event.Actor{By: "ann"}); err != nil {
 				t.Fatal(err)
 			}
 			h.Work()
@@ -149,7 +149,7 @@ func TestRequeueByTwoReplicas(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 16 {
 		all.Go(func() {
-			_, err := replicas[i%2].Requeue(t.Context(), id, "ann")
+			_, err := replicas[i%2].Requeue(t.Context(), id, event.Actor{By: "ann"})
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -185,14 +185,14 @@ func TestRequeueOfADeadRecord(t *testing.T) {
 	h.Receiver = nil
 	h.Start(actionstest.NewFuse(-1))
 	s := steerer(h, h.Runner)
-	if _, err := s.Requeue(t.Context(), dead[0].ID, "ann"); err != nil {
+	if _, err := s.Requeue(t.Context(), dead[0].ID, event.Actor{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.Requeue(t.Context(), dead[0].ID, "ann")
+	_, err = s.Requeue(t.Context(), dead[0].ID, event.Actor{By: "ann"})
 	wantState(t, err, "in the queue already")
 	h.WorkOff()
 	h.WantOnce("after a requeue")
-	if _, err := s.Requeue(t.Context(), dead[0].ID, "ann"); !errors.Is(err, event.ErrNoRecord) {
+	if _, err := s.Requeue(t.Context(), dead[0].ID, event.Actor{By: "ann"}); !errors.Is(err, event.ErrNoRecord) {
 		t.Errorf("a record that is done: %v", err)
 	}
 }
@@ -221,7 +221,7 @@ func TestRequeueOfAnEventThatKilled(t *testing.T) {
 	if n := h.DeadRecords(); n != 1 {
 		t.Fatalf("%d dead records, want 1", n)
 	}
-	if _, err := steerer(h, h.Runner).Requeue(t.Context(), "event:delivery-1", "ann"); err != nil {
+	if _, err := steerer(h, h.Runner).Requeue(t.Context(), "event:delivery-1", event.Actor{By: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	h.WorkOff()
@@ -240,10 +240,10 @@ func TestDrop(t *testing.T) {
 		t.Fatalf("records %+v, %v", records, err)
 	}
 	s := steerer(h, h.Runner)
-	if err := s.Drop(t.Context(), "no such id", "ann", "INC-42"); !errors.Is(err, event.ErrNoRecord) {
+	if err := s.Drop(t.Context(), "no such id", event.Actor{By: "ann", Reason: "INC-42"}); !errors.Is(err, event.ErrNoRecord) {
 		t.Errorf("an unknown id: %v", err)
 	}
-	if err := s.Drop(t.Context(), records[0].ID, "ann", "INC-42"); err != nil {
+	if err := s.Drop(t.Context(), records[0].ID, event.Actor{By: "ann", Reason: "INC-42"}); err != nil {
 		t.Fatal(err)
 	}
 	h.Deliver(body)
@@ -256,7 +256,7 @@ func TestDrop(t *testing.T) {
 	if err != nil || len(leases) != 1 {
 		t.Fatal(leases, err)
 	}
-	wantState(t, s.Drop(t.Context(), leases[0].ID, "ann", "INC-42"), "is leased")
+	wantState(t, s.Drop(t.Context(), leases[0].ID, event.Actor{By: "ann", Reason: "INC-42"}), "is leased")
 }
 
 // What a record waits for can be read from it.
@@ -272,7 +272,7 @@ func TestWaits(t *testing.T) {
 	}{
 		{"its delay", "", func(*actionstest.Harness) {}, "decision", "retry of rspec", event.Wait{For: event.WaitDelay}},
 		{"a pause", "", func(h *actionstest.Harness) {
-			if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann", Reason: "the cluster moves"}, false); err != nil {
+			if _, err := h.Pauses().Pause(h.Context(), event.Pause{By: "ann", Reason: "the cluster moves"}, false, ""); err != nil {
 				h.Fatal(err)
 			}
 			h.Clock.Advance(time.Minute)

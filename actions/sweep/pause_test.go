@@ -37,10 +37,10 @@ rules:
 		{
 			name: "a pause",
 			pull: func(h *actionstest.Harness) {
-				_, _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}, false)
+				_, _ = h.Pauses().Pause(context.Background(), event.Pause{Rule: "old"}, false, "")
 			},
 			lift: func(h *actionstest.Harness) {
-				_, _ = h.Pauses().Resume(context.Background(), event.Pause{Rule: "old"}, "")
+				_, _ = h.Pauses().Resume(context.Background(), event.Pause{Rule: "old"}, event.Actor{})
 			},
 			all: true,
 		},

@@ -54,6 +54,18 @@ type refusedError struct {
 
 func (e *refusedError) Error() string { return e.text }
 
+// unansweredError says that no server answers at an address.
+type unansweredError struct {
+	address string
+	err     error
+}
+
+func (e *unansweredError) Error() string {
+	return fmt.Sprintf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %v", e.address, e.err)
+}
+
+func (e *unansweredError) Unwrap() error { return e.err }
+
 // away reports whether an error of callAdmin may pass by itself: no server answers, or
 // one that has no store now.
 func away(err error) bool {
@@ -86,6 +98,9 @@ func callAdmin(ctx context.Context, c *cli.Command, method, path string, body, i
 func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, limit time.Duration, body any, read func(resp *http.Response, shown string) error) error {
 	base := c.String("admin-url")
 	shown := redact.URL(base)
+	if err := checkAdminURL(base); err != nil {
+		return err
+	}
 	client, err := newAdminClient(c)
 	if err != nil {
 		return err
@@ -101,17 +116,8 @@ func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, lim
 		}
 	}
 	req, err := http.NewRequestWithContext(call, method, strings.TrimRight(base, "/")+path, bytes.NewReader(content))
-	if err != nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
-		return &usageError{fmt.Errorf("--admin-url: %q does not begin with http:// or https:// and a host: write for instance %s", shown, defaultAdminURL)}
-	}
-	if req.URL.User != nil {
-		return &usageError{errors.New("--admin-url holds a user: give it as --admin-user, and the password as --admin-password")}
-	}
-	if strings.ContainsAny(base, "?#") {
-		return &usageError{fmt.Errorf("--admin-url: %q has a query (?...) or a fragment (#...): leave it out", shown)}
-	}
-	if given, err := url.Parse(base); err == nil && strings.Trim(given.Path, "/") != "" {
-		return &usageError{fmt.Errorf("--admin-url: %q has a path: leave it out, the address is a scheme and a host, like %s", shown, defaultAdminURL)}
+	if err != nil {
+		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if err := setCredentials(c, req); err != nil {
@@ -128,7 +134,7 @@ func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, lim
 	case ctx.Err() != nil:
 		return errors.New("stopped before the server answered")
 	case err != nil:
-		return fmt.Errorf("no server answers at %s (start `serve`, or give its --admin-listen as --admin-url): %w", shown, err)
+		return &unansweredError{shown, err}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode == http.StatusOK {
@@ -149,6 +155,35 @@ func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, lim
 		return &refusedError{resp.StatusCode, shown + " speaks TLS: let --admin-url begin with https://"}
 	}
 	return &refusedError{resp.StatusCode, fmt.Sprintf("%s answers %s: is it the --admin-listen of `serve`?", shown, resp.Status)}
+}
+
+// checkAdmin returns an error if the flags that name a running server can't be used; it does not
+// call the server.
+func checkAdmin(c *cli.Command) error {
+	if err := checkAdminURL(c.String("admin-url")); err != nil {
+		return err
+	}
+	if _, err := newAdminClient(c); err != nil {
+		return err
+	}
+	return setCredentials(c, &http.Request{Header: http.Header{}})
+}
+
+// checkAdminURL returns a usageError if a base address is not one of a server.
+func checkAdminURL(base string) error {
+	shown := redact.URL(base)
+	given, err := url.Parse(base)
+	switch {
+	case err != nil || given.Host == "" || given.Scheme != "http" && given.Scheme != "https":
+		return &usageError{fmt.Errorf("--admin-url: %q does not begin with http:// or https:// and a host: write for instance %s", shown, defaultAdminURL)}
+	case given.User != nil:
+		return &usageError{errors.New("--admin-url holds a user: give it as --admin-user, and the password as --admin-password")}
+	case strings.ContainsAny(base, "?#"):
+		return &usageError{fmt.Errorf("--admin-url: %q has a query (?...) or a fragment (#...): leave it out", shown)}
+	case strings.Trim(given.Path, "/") != "":
+		return &usageError{fmt.Errorf("--admin-url: %q has a path: leave it out, the address is a scheme and a host, like %s", shown, defaultAdminURL)}
+	}
+	return nil
 }
 
 // takesWebhooks reports whether an address is that of webhooks: deliveries can be posted

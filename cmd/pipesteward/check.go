@@ -44,7 +44,8 @@ func checkCommand(stdout io.Writer) *cli.Command {
 		Description: "Loads the rules as `serve` does, all files together, and reports all errors and warnings: a condition that can\n" +
 			"never be true, a rule that another one shadows, and others. Without a FILE, it checks those of --rules;\n" +
 			"the FILE - is standard input. With --admin-url, it also prints how many of the retries of each rule with min_pass_rate\n" +
-			"passed in the last 30 days, as the running server knows it; else nothing is requested of a server.\n\n" +
+			"passed in the last 30 days, as the running server knows it; else nothing is requested of a server. In the formats json\n" +
+			"and gitlab, these are findings of the severity info, of the check pass-rate.\n\n" +
 			"Exit status: 0 without errors; 1 with errors, and with --strict also with warnings; 2 for a wrong command line.",
 		Flags: append(adminFlags(),
 			stringFlag("rules", "rules.yaml", "rule `FILE`, or a directory of *.yaml"),
@@ -79,13 +80,14 @@ func checkCommand(stdout io.Writer) *cli.Command {
 				return err
 			}
 			loaded, found := lint.Load(rulefile.Options{}, disabled, sources...)
-			if err := format(findings{sources, loaded, found}, stdout); err != nil {
-				return err
-			}
-			if loaded != nil && c.IsSet("admin-url") && c.String("format") == "text" {
-				if err := printPassRates(ctx, c, stdout, loaded); err != nil {
+			var rates passRates
+			if loaded != nil && c.IsSet("admin-url") {
+				if rates, err = readPassRates(ctx, c, loaded); err != nil {
 					return err
 				}
+			}
+			if err := format(findings{sources, loaded, found, rates}, stdout); err != nil {
+				return err
 			}
 			if loaded == nil || c.Bool("strict") && len(found) > 0 {
 				return errReported
@@ -146,6 +148,7 @@ type findings struct {
 	sources []rulefile.Source
 	loaded  *rules.Rules // nil if there are errors
 	found   schema.FileErrors
+	rates   passRates
 }
 
 // text prints for people: each finding with its line, and their number.
@@ -181,8 +184,10 @@ func (f findings) text(w io.Writer) error {
 	default:
 		fmt.Fprintf(&b, "%s: %s in %s\n", p.green("ok"), english.Plural(f.loaded.Len(), "rule", ""), files)
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	return f.rates.text(w)
 }
 
 // shownLine returns a line of a masked file for a terminal: with its tabs, with a question
@@ -293,7 +298,7 @@ func partOfName(r rune) bool {
 
 // json prints a list of findings, for programs.
 func (f findings) json(w io.Writer) error {
-	return printJSON(w, append(schema.FileErrors{}, f.found...))
+	return printJSON(w, append(append(schema.FileErrors{}, f.found...), f.rates.findings()...))
 }
 
 // codeQuality prints the report that GitLab shows in merge requests:
@@ -315,13 +320,16 @@ func (f findings) codeQuality(w io.Writer) error {
 	}
 	all := []violation{}
 	seen := map[string]int{}
-	for _, e := range f.found {
+	for _, e := range slices.Concat(f.found, f.rates.findings()) {
 		v := violation{
 			Description: e.Message, CheckName: cmp.Or(e.Check, "pipesteward-"+e.Severity), Severity: "major",
 			Location: location{relative(e.File), lines{e.Line}},
 		}
-		if e.Severity == schema.SeverityWarning {
+		switch e.Severity {
+		case schema.SeverityWarning:
 			v.Severity = "minor"
+		case schema.SeverityInfo:
+			v.Severity = "info"
 		}
 		if e.Rule != "" {
 			v.Description = fmt.Sprintf("rule %q: %s", e.Rule, e.Message)
@@ -329,6 +337,9 @@ func (f findings) codeQuality(w io.Writer) error {
 		// GitLab distinguishes old from new by the fingerprint: it stays when lines
 		// move, and no two are equal.
 		what := v.Location.Path + "\x00" + v.CheckName + "\x00" + lineNumber.ReplaceAllString(v.Description, "")
+		if e.Check == checkPassRate { // which changes with each retry
+			what = v.Location.Path + "\x00" + v.CheckName + "\x00" + e.Rule
+		}
 		seen[what]++
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", what, seen[what]))
 		v.Fingerprint = hex.EncodeToString(sum[:])

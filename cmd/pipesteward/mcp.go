@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"slices"
 
-	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/unknown"
@@ -25,9 +25,9 @@ func mcpCommand(stdout io.Writer) *cli.Command {
 		Name:  "mcp",
 		Usage: "serve tools that only read to an assistant, by the Model Context Protocol",
 		Description: "An assistant starts this command, and speaks to it on standard input and output. The tools why, decisions, report,\n" +
-			"unknown and propose query a running server, as the commands of these names do; explain evaluates the rule files of\n" +
-			"--rules as they are at each call, and reads GitLab with --gitlab-token. A server has the same tools at /mcp on its\n" +
-			"--admin-listen, where explain is by the rules in force.",
+			"unknown and propose query a running server, as the commands of these names do; explain needs none: it evaluates the\n" +
+			"rule files of --rules as they are at each call, and reads GitLab with --gitlab-token. A server has the same tools at\n" +
+			"/mcp on its --admin-listen, where explain is by the rules in force.",
 		Flags: append(append(append(adminFlags(), flagsOf("rules", "gitlab-url", "gitlab-alias")...), passingFlags()...),
 			secretFlag("gitlab-token", tokenUsage(scopeRead)),
 		),
@@ -47,9 +47,8 @@ func mcpCommand(stdout io.Writer) *cli.Command {
 			if err != nil {
 				return err
 			}
-			var status struct{}
-			if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/status", nil, &status); err != nil {
-				return err // of the settings: nobody would see it in each call
+			if err := checkAdmin(c); err != nil {
+				return err // nobody would see it in each call
 			}
 			server := mcp.NewServer(mcp.Sources{
 				API:       remoteAPI{c},
@@ -57,7 +56,7 @@ func mcpCommand(stdout io.Writer) *cli.Command {
 				Passing:   func(cluster unknown.Cluster) (unknown.Logs, error) { return logsFor(c, cluster) },
 				Version:   thisBuild().String(),
 			})
-			if err := server.Run(ctx, &sdk.IOTransport{Reader: io.NopCloser(os.Stdin), Writer: unclosed{stdout}}); ctx.Err() == nil {
+			if err := mcp.ServeStdio(ctx, server, os.Stdin, stdout); ctx.Err() == nil {
 				return err
 			}
 			return nil // the assistant ends it by a signal
@@ -68,13 +67,15 @@ func mcpCommand(stdout io.Writer) *cli.Command {
 // remoteAPI is the API of the running server that a command's flags name.
 type remoteAPI struct{ c *cli.Command }
 
-// Get implements mcp.API.
+// Get implements mcp.API. Errors about the server say what to set: the person reads them in an
+// answer of the assistant.
 func (r remoteAPI) Get(ctx context.Context, path string, query url.Values, into any) error {
-	return callAdmin(ctx, r.c, http.MethodGet, path+"?"+query.Encode(), nil, into)
+	err := callAdmin(ctx, r.c, http.MethodGet, path+"?"+query.Encode(), nil, into)
+	if _, unanswered := errors.AsType[*unansweredError](err); unanswered {
+		return fmt.Errorf("this tool needs a running server, unlike explain: set PIPESTEWARD_ADMIN_URL of `pipesteward mcp` to it: %w", err)
+	}
+	if refused, is := errors.AsType[*refusedError](err); is && (refused.status == http.StatusUnauthorized || refused.status == http.StatusForbidden) {
+		return fmt.Errorf("the server refuses `pipesteward mcp`, whose credentials are PIPESTEWARD_ADMIN_USER and PIPESTEWARD_ADMIN_PASSWORD, or PIPESTEWARD_ADMIN_TOKEN: %w", err)
+	}
+	return err
 }
-
-// unclosed is a writer that is not closed with the session.
-type unclosed struct{ io.Writer }
-
-// Close implements io.Closer.
-func (unclosed) Close() error { return nil }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,9 +47,14 @@ func over(t *testing.T, transport sdk.Transport) assistant {
 // overStdio starts `pipesteward mcp` as a process of its own.
 func (env *environment) overStdio(admin string, args ...string) assistant {
 	env.Helper()
+	return over(env.T, &sdk.CommandTransport{Command: env.mcpProcess(admin, args...), TerminateDuration: time.Minute})
+}
+
+// mcpProcess returns the process of `pipesteward mcp`.
+func (env *environment) mcpProcess(admin string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.WithoutCancel(env.Context()), os.Args[0], append([]string{"mcp"}, args...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "PIPESTEWARD_ADMIN_URL="+admin, "PIPESTEWARD_GITLAB_URL="+env.gitlab.URL(), "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken, "PIPESTEWARD_RULES="+env.path("rules.yaml"))
-	return over(env.T, &sdk.CommandTransport{Command: cmd, TerminateDuration: time.Minute})
+	return cmd
 }
 
 // overHTTP connects to /mcp on an admin address.
@@ -208,7 +216,119 @@ func TestMCPRoles(t *testing.T) {
 	if text := env.overStdio(p.admin, "--admin-ca", ca, "--admin-user", "rita", "--admin-password", "rita").answer("decisions", nil); !strings.Contains(text, `"decisions":[]`) {
 		t.Errorf("rita reads %s", text)
 	}
-	p.command(1, "a user and a password are needed", "mcp", "--admin-ca", ca)
+	if text := env.overStdio(p.admin, "--admin-ca", ca).answer("decisions", nil); !strings.Contains(text, "PIPESTEWARD_ADMIN_USER") || !strings.Contains(text, "a user and a password are needed") {
+		t.Errorf("without credentials: %s", text)
+	}
+	p.command(1, "--admin-ca", "mcp", "--admin-ca", "missing.crt")
+}
+
+// TestMCPWithoutServer: the tools are listed and explain explains while no server runs; each of the
+// others says what to set.
+func TestMCPWithoutServer(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	stuck := env.stuckJob()
+	a := env.overStdio("http://127.0.0.1:1")
+	listed, err := a.ListTools(t.Context(), nil)
+	if err != nil || len(listed.Tools) != 6 {
+		t.Fatalf("tools %+v, %v", listed, err)
+	}
+	for _, name := range []string{"why", "decisions", "report", "unknown", "propose"} {
+		text := a.answer(name, map[string]map[string]any{"why": {"url": stuck.WebURL}, "propose": {"id": "x"}}[name])
+		for _, part := range []string{"this tool needs a running server, unlike explain", "PIPESTEWARD_ADMIN_URL", "no server answers at http://127.0.0.1:1"} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s lacks %q: %s", name, part, text)
+			}
+		}
+	}
+	var hook map[string]any
+	if err := json.Unmarshal(env.gitlab.JobHookBody(stuck.ID), &hook); err != nil {
+		t.Fatal(err)
+	}
+	env.write("rules.yaml", "version: 2")
+	if text := a.answer("explain", map[string]any{"event": hook}); !strings.Contains(text, "rules.yaml:1:10") {
+		t.Errorf("with a broken rule file: %s", text)
+	}
+	env.write("rules.yaml", mcpRules)
+	for _, of := range []map[string]any{{"event": hook}, {"job": stuck.WebURL}} {
+		if text := a.answer("explain", of); !strings.Contains(text, `"matched"`) || !strings.Contains(text, "retry-stuck") {
+			t.Errorf("explain: %s", text)
+		}
+	}
+	code, _, stderr := called(t, "mcp", "--admin-url", "nonsense")
+	if code != 2 || !strings.Contains(stderr, "write for instance http://127.0.0.1:9090") {
+		t.Errorf("a wrong --admin-url: %d %s", code, stderr)
+	}
+}
+
+// TestMCPGarbage: an assistant goes on after a line that is no message, which is answered with an
+// error; a call in progress is not lost.
+func TestMCPGarbage(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", mcpRules)
+	began, goOn := make(chan struct{}, 1), make(chan struct{})
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		began <- struct{}{}
+		<-goOn
+		_, _ = io.WriteString(w, `{"decisions": [], "next": ""}`)
+	}))
+	t.Cleanup(api.Close)
+	cmd := env.mcpProcess(api.URL)
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the end of the process: %v", err)
+		}
+	})
+	refused := make(chan string, 1)
+	a := over(t, &sdk.IOTransport{Reader: io.NopCloser(refusals{bufio.NewReader(stdout), refused}.skipped()), Writer: stdin})
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		if text := a.answer("decisions", nil); !strings.Contains(text, `"decisions":[]`) {
+			t.Errorf("the call in progress: %s", text)
+		}
+	})
+	<-began
+	if _, err := io.WriteString(stdin, "Content-Length: 42\n"); err != nil {
+		t.Fatal(err)
+	}
+	if answer := <-refused; !strings.Contains(answer, `"code":-32700`) {
+		t.Errorf("garbage is answered with %s", answer)
+	}
+	close(goOn)
+	calls.Wait()
+}
+
+// refusals takes the answers to lines that are no messages, which have no id, from what a server
+// writes: the SDK's client would end at one.
+type refusals struct {
+	from *bufio.Reader
+	to   chan<- string
+}
+
+// skipped returns the other answers.
+func (r refusals) skipped() io.Reader {
+	reader, writer := io.Pipe()
+	go func() {
+		defer close(r.to)
+		for {
+			line, err := r.from.ReadString('\n')
+			if strings.Contains(line, `"id":null`) {
+				r.to <- line
+				continue
+			}
+			if _, err2 := io.WriteString(writer, line); err != nil || err2 != nil {
+				_ = writer.CloseWithError(cmp.Or(err, err2))
+				return
+			}
+		}
+	}()
+	return reader
 }
 
 // TestMCPCancelledCall: a call that the assistant cancels ends at the server, too, and the

@@ -78,6 +78,18 @@ func TestRetriesThatNeverPassAreSkipped(t *testing.T) {
 		t.Error("/metrics lacks the minutes")
 	}
 	env.check(fmt.Sprintf("retry-stuck (min_pass_rate: 20%%): 0 of %d (0 %%) of its retries passed in the last 30d\n", 13+probes), 0, "--admin-url", p.admin)
+	message := fmt.Sprintf("min_pass_rate: 20%%: 0 of %d (0 %%) of its retries passed in the last 30d", 13+probes)
+	env.check(fmt.Sprintf(`"line": 6,
+    "column": 5,
+    "severity": "info",
+    "rule": "retry-stuck",
+    "check": "pass-rate",
+    "message": %q
+`, message), 0, "--admin-url", p.admin, "--format", "json")
+	env.check(fmt.Sprintf(`"description": %q,
+    "check_name": "pass-rate",`, `rule "retry-stuck": `+message), 0, "--admin-url", p.admin, "--format", "gitlab")
+	env.check("min_pass_rate: 20%: the pass rate of its retries is not known: no server answers at http://127.0.0.1:1 ", 0, "--admin-url", "http://127.0.0.1:1", "--format", "json")
+	env.check("", 0, "--format", "json")
 	env.check("", 0)
 	env.check("the pass rates of retries are not known: no server answers at http://127.0.0.1:1 ", 0, "--admin-url", "http://127.0.0.1:1")
 	env.check(`--admin-url: "nope" does not begin with http`, 2, "--admin-url", "nope")

@@ -7,50 +7,91 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/report"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/schema"
 )
 
-// passRatesSince is what printPassRates is about: all that a journal keeps.
+// passRatesSince is what pass rates are about: all that a journal keeps.
 const passRatesSince = "30d"
 
-// printPassRates prints for each rule with `min_pass_rate` how many of its retries passed, as
-// the running server that the flags name knows it. That it gives no answer is a note; an error
-// is about the flags.
-func printPassRates(ctx context.Context, c *cli.Command, w io.Writer, loaded *rules.Rules) error {
-	type wanted struct {
-		rule string
-		rate float64
-	}
-	var all []wanted
+// passRates is how many of the retries of each rule with `min_pass_rate` passed, as a running
+// server knows it.
+type passRates struct {
+	rules   []passRate
+	unknown string // why they are not known; "": they are
+}
+
+// passRate is that of one rule.
+type passRate struct {
+	rule   *rules.Rule
+	min    float64 // its min_pass_rate
+	passed string
+}
+
+// readPassRates reads the pass rates from the running server that the flags name. That it gives no
+// answer is no error: an error is about the flags.
+func readPassRates(ctx context.Context, c *cli.Command, loaded *rules.Rules) (p passRates, err error) {
 	for _, r := range loaded.All() {
 		for _, a := range r.Actions {
 			if a.MinPassRate > 0 {
-				all = append(all, wanted{r.Name, a.MinPassRate})
+				p.rules = append(p.rules, passRate{rule: r, min: a.MinPassRate})
 			}
 		}
 	}
-	if len(all) == 0 {
-		return nil
+	if len(p.rules) == 0 {
+		return p, nil
 	}
 	var sums report.Report
 	if err := callAdmin(ctx, c, http.MethodGet, "/api/v1/report?since="+passRatesSince, nil, &sums); err != nil {
 		if _, usage := errors.AsType[*usageError](err); usage {
-			return err
+			return p, err
 		}
-		_, err = fmt.Fprintf(w, "the pass rates of retries are not known: %s\n", printable(err.Error()))
-		return err
+		p.unknown = err.Error()
+		return p, nil
 	}
-	for _, of := range all {
-		if _, err := fmt.Fprintf(w, "%s (min_pass_rate: %s): %s\n", printable(of.rule), event.Percent(of.rate), passed(sums.Rules, of.rule)); err != nil {
-			return err
+	for i := range p.rules {
+		p.rules[i].passed = passed(sums.Rules, p.rules[i].rule.Name)
+	}
+	return p, nil
+}
+
+// text prints for people: a line for each rule, or one if nothing is known.
+func (p passRates) text(w io.Writer) error {
+	var b strings.Builder
+	if p.unknown != "" {
+		fmt.Fprintf(&b, "the pass rates of retries are not known: %s\n", printable(p.unknown))
+	} else {
+		for _, r := range p.rules {
+			fmt.Fprintf(&b, "%s (min_pass_rate: %s): %s\n", printable(r.rule.Name), event.Percent(r.min), r.passed)
 		}
 	}
-	return nil
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// checkPassRate is the check of what findings returns.
+const checkPassRate = "pass-rate"
+
+// findings returns the pass rates for programs, where the rules stand.
+func (p passRates) findings() schema.FileErrors {
+	var all schema.FileErrors
+	for _, r := range p.rules {
+		message := r.passed
+		if p.unknown != "" {
+			message = "the pass rate of its retries is not known: " + p.unknown
+		}
+		all = append(all, schema.FileError{
+			File: r.rule.File, Line: r.rule.Line, Column: r.rule.Column, Severity: schema.SeverityInfo, Rule: r.rule.Name, Check: checkPassRate,
+			Message: fmt.Sprintf("min_pass_rate: %s: %s", event.Percent(r.min), message),
+		})
+	}
+	return all
 }
 
 // passed says how many of the retries of a rule passed, by the rows of a report.

@@ -73,7 +73,10 @@ func TestReport(t *testing.T) {
 					t.Errorf("the report lacks %q:\n%s", part, text)
 				}
 			}
-			p.wants(append(args, "--rule", "another"), "since 20", "by rule another.")
+			if code, _, errs := p.output(append(args, "--rule", "retry-stuk")...); code != 2 || !strings.Contains(errs, `--rule: there is no rule "retry-stuk" (did you mean "retry-stuck"?), and the journal has no decisions by one of this name since 20`) {
+				t.Errorf("--rule of no rule: %d %s", code, errs)
+			}
+			p.wants(append(args, "--rule", "retry-stuck"), "since 20", "by rule retry-stuck")
 			var r report.Report
 			if err := json.Unmarshal([]byte(p.wants(append(args, "--json"))), &r); err != nil || r.Project != "platform/*" || len(r.Jobs) != 1 {
 				t.Errorf("--json: %+v, %v", r, err)
@@ -86,6 +89,11 @@ func TestReport(t *testing.T) {
 			if html := p.wants(append(args, "--html", "-")); !strings.HasPrefix(html, "<!DOCTYPE html>") || strings.Contains(html, "open it in a browser") {
 				t.Errorf("--html -:\n%s", html)
 			}
+			env.write("rules.yaml", strings.ReplaceAll(testRules, "retry-stuck", "renamed"))
+			if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+				t.Fatalf("reload: %d %s", code, text)
+			}
+			p.wants(append(args, "--rule", "retry-stuck"), "since 20", "by rule retry-stuck")
 		})
 	}
 }

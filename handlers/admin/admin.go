@@ -47,19 +47,19 @@ type Store interface {
 	Dead(ctx context.Context, cursor string, n int) (dead []store.DeadRecord, next string, err error)
 }
 
-// Steerer changes the queue.
+// Steerer changes the queue, and records who does, in one step.
 type Steerer interface {
 	// Requeue puts a dead record back into the queue, or has a decision that failed made
 	// again. Besides those of the store, its errors are event.ErrNoRecord and
 	// *event.StateError, as those of Drop.
-	Requeue(ctx context.Context, id, by string) (event.Requeued, error)
+	Requeue(ctx context.Context, id string, actor event.Actor) (event.Requeued, error)
 	// Drop removes a record that no worker has leased.
-	Drop(ctx context.Context, id, by, reason string) error
+	Drop(ctx context.Context, id string, actor event.Actor) error
 }
 
 // Changes is the list of the changes that people made, which all replicas share.
 type Changes interface {
-	// Record adds a change that was made now.
+	// Record adds a change that was made now, outside of the store.
 	Record(ctx context.Context, c event.Change) error
 	// List returns the changes, newest first.
 	List(ctx context.Context) ([]event.Change, error)
@@ -175,7 +175,7 @@ var openAPI []byte
 //	GET /api/v1/backup     a copy of the store, if that is a file
 //	GET /api/v1/changes    what people changed by these requests, newest first
 //	GET /api/v1/openapi.yaml  describes all of these
-//	POST /mcp              with Assistants, tools that only read; not in openapi.yaml
+//	POST /mcp              with Assistants, tools that only read
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
 // Package auth says who may use it: reading needs the role read, the backup, profiles and all

@@ -194,14 +194,14 @@ func (c *changes) List(context.Context) ([]event.Change, error) {
 }
 
 // Requeue implements admin.Steerer.
-func (r *adminRig) Requeue(_ context.Context, id, by string) (event.Requeued, error) {
-	r.steered = append(r.steered, "requeue "+id+" by "+by)
+func (r *adminRig) Requeue(_ context.Context, id string, by event.Actor) (event.Requeued, error) {
+	r.steered = append(r.steered, "requeue "+id+" by "+by.By+" from "+by.From)
 	return event.Requeued{ID: id, Decision: "again"}, r.steer
 }
 
 // Drop implements admin.Steerer.
-func (r *adminRig) Drop(_ context.Context, id, by, reason string) error {
-	r.steered = append(r.steered, strings.TrimSuffix("drop "+id+" by "+by+": "+reason, ": "))
+func (r *adminRig) Drop(_ context.Context, id string, by event.Actor) error {
+	r.steered = append(r.steered, strings.TrimSuffix("drop "+id+" by "+by.By+" from "+by.From+": "+by.Reason, ": "))
 	return r.steer
 }
 

@@ -13,19 +13,20 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Muter keeps the mutes, which all replicas share.
+// Muter keeps the mutes, which all replicas share. It records who changes them in one step
+// with the change.
 type Muter interface {
 	// List returns the mutes in force, oldest first.
 	List(ctx context.Context) ([]event.Mute, error)
 	// Mute puts a mute in force, in place of one with the same scope, which it returns.
 	// Without replace, the error is an *event.StateError if that is another person's and
-	// would have lasted longer.
-	Mute(ctx context.Context, m event.Mute, replace bool) (replaced *event.Mute, err error)
+	// would have lasted longer. from is the address that the request comes from.
+	Mute(ctx context.Context, m event.Mute, replace bool, from string) (replaced *event.Mute, err error)
 	// Unmute ends the mute that has the scope of the given one, and returns it; nil if there
 	// was none.
-	Unmute(ctx context.Context, scope event.Mute, by string) (ended *event.Mute, err error)
+	Unmute(ctx context.Context, scope event.Mute, actor event.Actor) (ended *event.Mute, err error)
 	// UnmuteAll ends all mutes, and returns those that could be read.
-	UnmuteAll(ctx context.Context, by string) (ended []event.Mute, err error)
+	UnmuteAll(ctx context.Context, actor event.Actor) (ended []event.Mute, err error)
 }
 
 // MuteScope is what a mute applies to: the notifications of a rule, of the projects of a
@@ -88,7 +89,7 @@ func (a *admin) mute(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	replaced, err := a.Mutes.Mute(ctx, m, req.Replace)
+	replaced, err := a.Mutes.Mute(ctx, m, req.Replace, c.RealIP())
 	var state *event.StateError
 	switch {
 	case errors.As(err, &state):
@@ -98,7 +99,6 @@ func (a *admin) mute(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	}
-	a.changed(c, event.Change{Action: event.ChangeMute, Target: m.Scope(), By: m.By, Reason: m.Reason, Until: m.Until})
 	warnings := a.doubts(c.Request().Context(), event.Pause{Project: m.Project}, "mute")
 	if m.Channel != "" && !a.Rules.MayNotify(m.Channel) {
 		warnings = append(warnings, fmt.Sprintf("the mute stops nothing now: no rule notifies %q by this name", m.Channel))
@@ -124,22 +124,21 @@ func (a *admin) unmute(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
+	by := event.Actor{By: m.By, From: c.RealIP()}
 	if req.Every {
-		ended, err := a.Mutes.UnmuteAll(ctx, m.By)
+		ended, err := a.Mutes.UnmuteAll(ctx, by)
 		if err != nil {
 			return a.unavailable(c, err)
 		}
-		a.changed(c, event.Change{Action: event.ChangeUnmute, Target: "every mute", By: m.By})
 		return a.muted(c, Muted{Ended: ended})
 	}
-	ended, err := a.Mutes.Unmute(ctx, m, m.By)
+	ended, err := a.Mutes.Unmute(ctx, m, by)
 	switch {
 	case err != nil:
 		return a.unavailable(c, err)
 	case ended == nil:
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no mute with the scope %q is in force: `pipesteward status` lists those that are", m.Scope())})
 	}
-	a.changed(c, event.Change{Action: event.ChangeUnmute, Target: ended.Scope(), By: m.By})
 	return a.muted(c, Muted{Ended: []event.Mute{*ended}})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -33,7 +34,7 @@ func TestMuteAndUnmute(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
 	var log bytes.Buffer
-	made := &changes{}
+	made := audit.Log{Store: db, Now: clock.Now}
 	server := described(t, admin.New(admin.Config{
 		Changes: made, Describe: steer.Describe, Deliveries: &delivered{}, Projects: inGitLab{"platform/shop"},
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
@@ -90,7 +91,7 @@ func TestMuteAndUnmute(t *testing.T) {
 		}
 	}
 	var recorded []string
-	for _, c := range made.all {
+	for _, c := range recordedIn(t, made) {
 		recorded = append(recorded, fmt.Sprint(c.Action, " ", c.Target, " ", c.By))
 	}
 	if diff := cmp.Diff([]string{"unmute every mute bob", "unmute rule:retry-stuck, channel:ci ", "unmute channel:typo ", "mute channel:typo ", "mute project:platform ", "mute rule:retry-stuck, channel:ci ", "mute all ann", "mute all bob", "mute all ann"}, recorded); diff != "" {

@@ -237,7 +237,7 @@ func described(tb testing.TB, h http.Handler) http.Handler {
 // server returns the routes of the server.
 func server(t *testing.T) *echo.Echo {
 	t.Helper()
-	e, ok := admin.New(admin.Config{Addr: &net.TCPAddr{IP: net.IPv4zero}, Metrics: prometheus.NewRegistry()}).(*echo.Echo)
+	e, ok := admin.New(admin.Config{Addr: &net.TCPAddr{IP: net.IPv4zero}, Assistants: assistants{}, Metrics: prometheus.NewRegistry()}).(*echo.Echo)
 	if !ok {
 		t.Fatal("the server is no Echo: its routes are not known")
 	}

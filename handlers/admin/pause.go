@@ -16,19 +16,20 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// Pauser keeps the pauses, which all replicas share.
+// Pauser keeps the pauses, which all replicas share. It records who changes them in one step
+// with the change.
 type Pauser interface {
 	// List returns the pauses in force, oldest first.
 	List(ctx context.Context) ([]event.Pause, error)
 	// Pause puts a pause in force, in place of one with the same scope, which it returns.
 	// Without replace, the error is an *event.StateError if that is another person's and
-	// would have lasted longer.
-	Pause(ctx context.Context, p event.Pause, replace bool) (replaced *event.Pause, err error)
+	// would have lasted longer. from is the address that the request comes from.
+	Pause(ctx context.Context, p event.Pause, replace bool, from string) (replaced *event.Pause, err error)
 	// Resume ends the pause that has the scope of the given one, and returns it; nil if there
 	// was none.
-	Resume(ctx context.Context, scope event.Pause, by string) (ended *event.Pause, err error)
+	Resume(ctx context.Context, scope event.Pause, actor event.Actor) (ended *event.Pause, err error)
 	// ResumeAll ends all pauses, and returns those that could be read.
-	ResumeAll(ctx context.Context, by string) (ended []event.Pause, err error)
+	ResumeAll(ctx context.Context, actor event.Actor) (ended []event.Pause, err error)
 }
 
 // PauseRequest is the body of POST /api/v1/pause. It pauses the projects of a
@@ -129,7 +130,7 @@ func (a *admin) pause(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	replaced, err := a.Pauses.Pause(ctx, p, req.Replace)
+	replaced, err := a.Pauses.Pause(ctx, p, req.Replace, c.RealIP())
 	var state *event.StateError
 	switch {
 	case errors.As(err, &state):
@@ -139,7 +140,6 @@ func (a *admin) pause(c echo.Context) error {
 	case err != nil:
 		return a.unavailable(c, err)
 	}
-	a.changed(c, event.Change{Action: event.ChangePause, Target: p.Scope(), By: p.By, Reason: p.Reason, Until: p.Until})
 	return a.paused(c, Paused{Replaced: replaced, Warnings: a.doubts(c.Request().Context(), p, "pause")})
 }
 
@@ -197,9 +197,8 @@ func (a *admin) resume(c echo.Context) error {
 		return badRequest(c, err)
 	}
 	p, err := scopeOf(req.Project, req.Rule)
-	by := actor(c, req.By)
 	if err == nil {
-		p.By = by
+		p.By = actor(c, req.By)
 		err = p.Check(a.Now())
 	}
 	if err != nil {
@@ -210,12 +209,12 @@ func (a *admin) resume(c echo.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
+	by := event.Actor{By: p.By, From: c.RealIP()}
 	if req.Every {
 		ended, err := a.Pauses.ResumeAll(ctx, by)
 		if err != nil {
 			return a.unavailable(c, err)
 		}
-		a.changed(c, event.Change{Action: event.ChangeResume, Target: "every pause", By: by})
 		return a.paused(c, Paused{Ended: ended})
 	}
 	ended, err := a.Pauses.Resume(ctx, p, by)
@@ -225,7 +224,6 @@ func (a *admin) resume(c echo.Context) error {
 	case ended == nil:
 		return c.JSON(http.StatusNotFound, handlers.Response{Error: fmt.Sprintf("no pause with the scope %q is in force: `pipesteward status` lists those that are", p.Scope())})
 	}
-	a.changed(c, event.Change{Action: event.ChangeResume, Target: ended.Scope(), By: by})
 	return a.paused(c, Paused{Ended: []event.Pause{*ended}})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions/audit"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/steer"
 	"github.com/pipesteward/pipesteward/handlers/admin"
@@ -26,6 +27,16 @@ import (
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
+
+// recordedIn returns the list of changes.
+func recordedIn(t *testing.T, l audit.Log) []event.Change {
+	t.Helper()
+	all, err := l.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
 
 // openStore opens an empty store that ends with the test.
 func openStore(t *testing.T, clock *storetest.Clock) *bolt.Store {
@@ -43,7 +54,7 @@ func TestPauseAndResume(t *testing.T) {
 	clock := storetest.NewClock()
 	db := openStore(t, clock)
 	var log bytes.Buffer
-	made := &changes{}
+	made := audit.Log{Store: db, Now: clock.Now}
 	admin := described(t, admin.New(admin.Config{
 		Changes: made, Describe: steer.Describe, Deliveries: &delivered{}, Projects: inGitLab{"platform/shop"},
 		Addr: &net.TCPAddr{IP: net.IPv4zero}, Store: db, Metrics: prometheus.NewRegistry(), Version: "v1", Now: clock.Now, Log: slog.New(slog.DiscardHandler),
@@ -134,7 +145,7 @@ func TestPauseAndResume(t *testing.T) {
 		}
 	}
 	var recorded []string
-	for _, c := range made.all {
+	for _, c := range recordedIn(t, made) {
 		recorded = append(recorded, strings.TrimSpace(strings.Join([]string{c.Action, c.Target, c.By, c.Reason, untilText(c)}, " ")))
 	}
 	if diff := cmp.Diff([]string{

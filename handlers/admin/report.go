@@ -19,7 +19,7 @@ const reportTimeout = 18 * time.Second
 // reportSpan is how far back a report goes where the request does not say.
 const reportSpan = 7 * 24 * time.Hour
 
-// Reporter sums the journal.
+// Reporter sums the journal. An error may be an *event.RequestError, about the rule of a query.
 type Reporter interface {
 	// Report returns the sums, which are JSON.
 	Report(ctx context.Context, q ReportQuery) (any, error)
@@ -60,7 +60,10 @@ func (a *admin) report(c echo.Context, read func(context.Context, ReportQuery) (
 	ctx, cancel := context.WithTimeout(c.Request().Context(), reportTimeout)
 	defer cancel()
 	report, err := read(ctx, ReportQuery{Since: since, Rule: v.Get("rule"), Project: string(project), DryRun: dryRun == "true", PersonAfter: personAfter})
+	var wrong *event.RequestError
 	switch {
+	case errors.As(err, &wrong):
+		return badRequest(c, fmt.Errorf("parameter %q: %w", "rule", wrong))
 	case errors.Is(err, context.DeadlineExceeded):
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: fmt.Sprintf("the report takes longer than %s: give a later parameter %q", reportTimeout, "since")})
 	case err != nil:

@@ -115,8 +115,8 @@ func readOptional(c echo.Context, into any) error {
 	return readRequest(c, into)
 }
 
-// changed records a change that a request has made. If that is impossible, the change
-// stands, and the log has it.
+// changed records a change that a request has made outside of the store, or in several steps. If
+// that is impossible, the change stands, and the log has it.
 func (a *admin) changed(c echo.Context, change event.Change) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), storeTimeout)
 	defer cancel()

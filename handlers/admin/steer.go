@@ -41,19 +41,19 @@ type ChangesPage struct {
 }
 
 func (a *admin) requeue(c echo.Context) error {
-	return a.steer(c, event.ChangeRequeue, func(ctx context.Context, id string, req ChangeRequest) (any, error) {
-		return a.Steerer.Requeue(ctx, id, req.By)
+	return a.steer(c, func(ctx context.Context, id string, by event.Actor) (any, error) {
+		return a.Steerer.Requeue(ctx, id, by)
 	})
 }
 
 func (a *admin) drop(c echo.Context) error {
-	return a.steer(c, event.ChangeDrop, func(ctx context.Context, id string, req ChangeRequest) (any, error) {
-		return Dropped{id}, a.Steerer.Drop(ctx, id, req.By, req.Reason)
+	return a.steer(c, func(ctx context.Context, id string, by event.Actor) (any, error) {
+		return Dropped{id}, a.Steerer.Drop(ctx, id, by)
 	})
 }
 
 // steer changes the record in the request's path.
-func (a *admin) steer(c echo.Context, action string, change func(ctx context.Context, id string, req ChangeRequest) (any, error)) error {
+func (a *admin) steer(c echo.Context, change func(ctx context.Context, id string, by event.Actor) (any, error)) error {
 	var req ChangeRequest
 	id, err := recordID(c)
 	if err == nil {
@@ -67,7 +67,7 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)
 	defer cancel()
-	response, err := change(ctx, id, req)
+	response, err := change(ctx, id, event.Actor{By: req.By, From: c.RealIP(), Reason: req.Reason})
 	var state *event.StateError
 	switch {
 	case errors.Is(err, event.ErrNoRecord):
@@ -77,7 +77,6 @@ func (a *admin) steer(c echo.Context, action string, change func(ctx context.Con
 	case err != nil:
 		return a.unavailable(c, err)
 	}
-	a.changed(c, event.Change{Action: action, Target: id, By: req.By, Reason: req.Reason})
 	return c.JSON(http.StatusOK, response)
 }
 

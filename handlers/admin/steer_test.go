@@ -22,13 +22,15 @@ type noPauses struct{}
 
 func (noPauses) List(context.Context) ([]event.Pause, error) { return []event.Pause{}, nil }
 
-func (noPauses) Pause(context.Context, event.Pause, bool) (*event.Pause, error) {
+func (noPauses) Pause(context.Context, event.Pause, bool, string) (*event.Pause, error) {
 	return nil, errors.New("no pauses")
 }
 
-func (noPauses) Resume(context.Context, event.Pause, string) (*event.Pause, error) { return nil, nil }
+func (noPauses) Resume(context.Context, event.Pause, event.Actor) (*event.Pause, error) {
+	return nil, nil
+}
 
-func (noPauses) ResumeAll(context.Context, string) ([]event.Pause, error) { return nil, nil }
+func (noPauses) ResumeAll(context.Context, event.Actor) ([]event.Pause, error) { return nil, nil }
 
 // TestQueueLists: the records of the queue are listed with what they are about and wait for.
 func TestQueueLists(t *testing.T) {
@@ -123,13 +125,13 @@ func TestSteer(t *testing.T) {
 		says             string
 		steered          string
 	}{
-		{"requeue", path + url.PathEscape(id) + "/requeue", `{"by":"ann","reason":"mended"}`, nil, 200, `"decision":"again"`, "requeue " + id + " by ann"},
-		{"drop", path + url.PathEscape(id) + "/drop", `{"by":"ann","reason":"INC-42"}`, nil, 200, `"id":"decision:retry:https://`, "drop " + id + " by ann: INC-42"},
-		{"a plain id, without a body", path + "event:1/requeue", "", nil, 200, `"id":"event:1"`, "requeue event:1 by "},
-		{"an id that is escaped though it need not be", path + "event%3A1/drop", "", nil, 200, `"id":"event:1"`, "drop event:1 by "},
-		{"an unknown id", path + "x/drop", "", event.ErrNoRecord, 404, "no record and no decision has this id", "drop x by "},
-		{"leased", path + "x/drop", "", &event.StateError{Reason: "the record is leased"}, 409, "the record is leased", "drop x by "},
-		{"a store that fails", path + "x/requeue", "", errors.New("disk full"), 503, "the store did not answer", "requeue x by "},
+		{"requeue", path + url.PathEscape(id) + "/requeue", `{"by":"ann","reason":"mended"}`, nil, 200, `"decision":"again"`, "requeue " + id + " by ann from 127.0.0.1"},
+		{"drop", path + url.PathEscape(id) + "/drop", `{"by":"ann","reason":"INC-42"}`, nil, 200, `"id":"decision:retry:https://`, "drop " + id + " by ann from 127.0.0.1: INC-42"},
+		{"a plain id, without a body", path + "event:1/requeue", "", nil, 200, `"id":"event:1"`, "requeue event:1 by  from 127.0.0.1"},
+		{"an id that is escaped though it need not be", path + "event%3A1/drop", "", nil, 200, `"id":"event:1"`, "drop event:1 by  from 127.0.0.1"},
+		{"an unknown id", path + "x/drop", "", event.ErrNoRecord, 404, "no record and no decision has this id", "drop x by  from 127.0.0.1"},
+		{"leased", path + "x/drop", "", &event.StateError{Reason: "the record is leased"}, 409, "the record is leased", "drop x by  from 127.0.0.1"},
+		{"a store that fails", path + "x/requeue", "", errors.New("disk full"), 503, "the store did not answer", "requeue x by  from 127.0.0.1"},
 		{"an id that is too long", path + strings.Repeat("x", store.MaxID+1) + "/requeue", "", nil, 400, "1 to 1024 bytes", ""},
 		{"a slash that is not escaped", path + "a/b/requeue", "", nil, 404, "nothing at this address", ""},
 		{"a text that is too long", path + "x/drop", `{"by":"` + strings.Repeat("x", 501) + `"}`, nil, 400, "more than 500 characters", ""},
@@ -145,24 +147,24 @@ func TestSteer(t *testing.T) {
 			if got := strings.Join(r.steered, ", "); got != c.steered {
 				t.Errorf("steered %q, want %q", got, c.steered)
 			}
-			if recorded := len(r.changes.all); (recorded == 1) != (c.code == http.StatusOK) {
-				t.Errorf("%d changes are recorded: %+v", recorded, r.changes.all)
+			if len(r.changes.all) > 0 { // the Steerer records them
+				t.Errorf("changes are recorded: %+v", r.changes.all)
 			}
 		})
 	}
 }
 
-// TestChanges: what was changed is listed with who did it; a change that can't be recorded
+// TestChanges: what was changed is listed with who did it; a reload that can't be recorded
 // stands, and is in the log.
 func TestChanges(t *testing.T) {
 	r := newAdminRig(t)
-	r.request(t, http.MethodPost, "/api/v1/queue/event%3A1/requeue", `{"by":"ann","reason":"mended"}`)
+	r.request(t, http.MethodPost, "/-/reload", `{"by":"ann","reason":"mended"}`)
 	r.request(t, http.MethodPost, "/-/reload", `{"by":"bob"}`)
 	r.request(t, http.MethodPost, "/-/reload", "")
 	want := []event.Change{
 		{Action: "reload", From: "127.0.0.1"},
 		{Action: "reload", By: "bob", From: "127.0.0.1"},
-		{Action: "requeue", Target: "event:1", By: "ann", Reason: "mended", From: "127.0.0.1"},
+		{Action: "reload", By: "ann", Reason: "mended", From: "127.0.0.1"},
 	}
 	for query, want := range map[string][]event.Change{"": want, "?limit=1": want[:1]} {
 		var page struct{ Changes []event.Change }
@@ -177,8 +179,8 @@ func TestChanges(t *testing.T) {
 		t.Errorf("a reload with a wrong body is answered with %d %s", code, answer)
 	}
 	r.changes.err = errors.New("disk full")
-	if code, _ := r.request(t, http.MethodPost, "/api/v1/queue/x/drop", ""); code != http.StatusOK {
-		t.Errorf("a change that can't be recorded is answered with %d, want 200", code)
+	if code, _ := r.request(t, http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+		t.Errorf("a reload that can't be recorded is answered with %d, want 200", code)
 	}
 	if !strings.Contains(r.log.String(), "could not be recorded") {
 		t.Errorf("the log does not have the change: %s", r.log)

@@ -6,6 +6,7 @@
 //	mcp.go       the server: its instructions, the list of tools
 //	tool.go      what tools have in common: schemas, bounds, errors
 //	untrusted.go what is done to texts of others before an assistant reads them
+//	stdio.go     the tools on standard input and output
 //	http.go      the tools at /mcp
 //	why.go, …    one file for each tool
 //

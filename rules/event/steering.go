@@ -132,3 +132,15 @@ type Change struct {
 	Reason string    `json:"reason,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // of a pause or a mute: when it ends by itself; zero: it does not
 }
+
+// Actor is who makes a change, from where and why.
+type Actor struct {
+	By     string // as Change.By
+	From   string // as Change.From
+	Reason string
+}
+
+// Change returns a change of the actor's that is not recorded yet.
+func (a Actor) Change(action, target string) Change {
+	return Change{Action: action, Target: target, By: a.By, From: a.From, Reason: a.Reason}
+}

@@ -20,6 +20,7 @@ type FileError struct {
 const (
 	SeverityError   = "error"   // the files can't be used
 	SeverityWarning = "warning" // the files can be used, but may not do what is intended
+	SeverityInfo    = "info"    // nothing is wrong
 )
 
 func (e FileError) Error() string {

@@ -1,4 +1,7 @@
 // Package bolt is the store in one bbolt file, for one process at a time.
+//
+// The package has more than 2,000 lines because the methods of the store's contract share the
+// transactions of one writer: what of it stands by itself is in the packages below it.
 package bolt
 
 import (

@@ -97,28 +97,52 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 		if err != nil {
 			return err
 		}
-		if !c.Expected(t.value) {
-			return store.ErrChanged
-		}
 		// The id of this record is still remembered, whatever its time to live.
-		if _, err := t.enqueue(c.Next, s.dedupeTTL, s.retention.OfJournal()); err != nil {
+		if err := s.change(t, c); err != nil {
 			return err
-		}
-		for _, e := range c.Amend {
-			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.retention.OfJournal()); err != nil {
-				return err
-			}
-		}
-		for _, v := range c.Values {
-			if err := t.keep(format.TagValue, v.Key, v.Value, format.Later(t.Now, v.TTL)); err != nil {
-				return err
-			}
 		}
 		if err := t.dequeue(seq, h); err != nil {
 			return err
 		}
 		return t.deleteBody(seq)
 	})
+}
+
+// Change implements store.Store.
+func (s *Store) Change(ctx context.Context, c store.Changes) error {
+	if err := store.CheckChanges(c); err != nil {
+		return err
+	}
+	c = c.Clone()
+	return s.write(ctx, func(t *txn) error {
+		for _, r := range c.Next {
+			if t.remembers(r.ID) {
+				return store.ErrKnown
+			}
+		}
+		return s.change(t, c)
+	})
+}
+
+// change makes the changes if the values are as they expect them.
+func (s *Store) change(t *txn, c store.Changes) error {
+	if !c.Expected(t.value) {
+		return store.ErrChanged
+	}
+	if _, err := t.enqueue(c.Next, s.dedupeTTL, s.retention.OfJournal()); err != nil {
+		return err
+	}
+	for _, e := range c.Amend {
+		if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.retention.OfJournal()); err != nil {
+			return err
+		}
+	}
+	for _, v := range c.Values {
+		if err := t.keep(format.TagValue, v.Key, v.Value, format.Later(t.Now, v.TTL)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Bury implements store.Queue.

@@ -18,14 +18,11 @@ import (
 func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duration) (added []bool, err error) {
 	added = make([]bool, len(records))
 	for i, r := range records {
-		before, expires, known := t.lookup(format.TagID, r.ID)
-		if known && (expires > t.Now || t.records.Get(before) != nil) {
+		if t.remembers(r.ID) {
 			continue
 		}
-		if known {
-			if err := t.forget(format.TagID, r.ID); err != nil {
-				return nil, err
-			}
+		if err := t.forget(format.TagID, r.ID); err != nil {
+			return nil, err
 		}
 		if err := t.insert(r, dedupeTTL); err != nil {
 			return nil, err
@@ -38,6 +35,12 @@ func (t *txn) enqueue(records []store.Record, dedupeTTL, journalTTL time.Duratio
 		added[i] = true
 	}
 	return added, nil
+}
+
+// remembers reports whether the id of a record is remembered.
+func (t *txn) remembers(id string) bool {
+	seq, expires, known := t.lookup(format.TagID, id)
+	return known && (expires > t.Now || t.records.Get(seq) != nil)
 }
 
 // insert adds a record under a number of its own, and remembers its id, which is not

@@ -76,10 +76,11 @@ func (s *Store) Find(ctx context.Context, id string) (queued *store.QueuedRecord
 
 // Requeue implements store.Steering. The record gets another number, so that no token of
 // an old lease is that of a new one.
-func (s *Store) Requeue(ctx context.Context, id string) error {
-	if err := store.CheckRecordID(id); err != nil {
+func (s *Store) Requeue(ctx context.Context, id string, c store.Changes) error {
+	if err := store.CheckSteered(id, c); err != nil {
 		return err
 	}
+	c = c.Clone()
 	return s.write(ctx, func(t *txn) error {
 		if _, ok := t.inQueue(id); ok {
 			return store.ErrQueued
@@ -95,7 +96,10 @@ func (s *Store) Requeue(ctx context.Context, id string) error {
 		if err := t.forget(format.TagID, id); err != nil {
 			return err
 		}
-		return t.insert(store.Record{ID: id, Kind: d.Kind, Body: d.Body}, s.dedupeTTL)
+		if err := t.insert(store.Record{ID: id, Kind: d.Kind, Body: d.Body}, s.dedupeTTL); err != nil {
+			return err
+		}
+		return s.change(t, c)
 	})
 }
 
@@ -114,25 +118,20 @@ func (s *Store) Hasten(ctx context.Context, id string) error {
 }
 
 // Drop implements store.Steering.
-func (s *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error {
-	if err := store.CheckDrop(id, amend); err != nil {
+func (s *Store) Drop(ctx context.Context, id string, c store.Changes) error {
+	if err := store.CheckSteered(id, c); err != nil {
 		return err
 	}
-	amend = store.CloneEntries(amend)
+	c = c.Clone()
 	return s.write(ctx, func(t *txn) error {
 		if err := t.drop(id); err != nil {
 			return err
 		}
-		for _, e := range amend {
-			if err := t.journal.write(t, e.ID, e.Body, replacePresent, s.retention.OfJournal()); err != nil {
-				return err
-			}
-		}
-		return nil
+		return s.change(t, c)
 	})
 }
 
-// drop implements Drop without the entries.
+// drop implements Drop without the changes.
 func (t *txn) drop(id string) error {
 	seq, h, err := t.unleased(id)
 	switch {

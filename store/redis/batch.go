@@ -62,6 +62,30 @@ func (b *batchPart) addRecords(prefix string, records []store.Record) {
 	}
 }
 
+// addChanges adds copies of the changes, in the format of changes in lib.lua.
+func (b *batchPart) addChanges(r *Store, c store.Changes) {
+	b.args = append(b.args, len(c.Next), len(c.Amend), len(c.Values), len(c.Expect))
+	b.addRecords(r.prefix, c.Next)
+	for _, e := range c.Amend {
+		b.args = append(b.args, e.ID, bytes.Clone(e.Body))
+		b.size += len(e.Body)
+	}
+	for _, v := range c.Values {
+		b.keys = append(b.keys, r.valueKey(v.Key))
+		b.args = append(b.args, bytes.Clone(v.Value), millis(v.TTL))
+		b.size += len(v.Value)
+	}
+	for _, e := range c.Expect {
+		there := 0
+		if e.Value != nil {
+			there = 1
+		}
+		b.keys = append(b.keys, r.valueKey(e.Key))
+		b.args = append(b.args, there, bytes.Clone(e.Value))
+		b.size += len(e.Value)
+	}
+}
+
 // idKey returns the key that remembers an id.
 func idKey(prefix, id string) string { return prefix + "id:" + id }
 

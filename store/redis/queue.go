@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"slices"
@@ -135,26 +134,8 @@ func (r *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 	if err := store.CheckChanges(c); err != nil {
 		return err
 	}
-	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token, len(c.Next), len(c.Amend), len(c.Values), len(c.Expect)}}
-	part.addRecords(r.prefix, c.Next)
-	for _, e := range c.Amend {
-		part.args = append(part.args, e.ID, bytes.Clone(e.Body))
-		part.size += len(e.Body)
-	}
-	for _, v := range c.Values {
-		part.keys = append(part.keys, r.valueKey(v.Key))
-		part.args = append(part.args, bytes.Clone(v.Value), millis(v.TTL))
-		part.size += len(v.Value)
-	}
-	for _, e := range c.Expect {
-		there := 0
-		if e.Value != nil {
-			there = 1
-		}
-		part.keys = append(part.keys, r.valueKey(e.Key))
-		part.args = append(part.args, there, bytes.Clone(e.Value))
-		part.size += len(e.Value)
-	}
+	part := &batchPart{numbers: 1, args: []any{l.ID, l.Token}}
+	part.addChanges(r, c)
 	reply, err := r.runBatched(ctx, r.dones, part)
 	switch {
 	case err != nil:
@@ -165,6 +146,23 @@ func (r *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 		return store.ErrChanged
 	}
 	return nil
+}
+
+// Change implements store.Store.
+func (r *Store) Change(ctx context.Context, c store.Changes) error {
+	if err := store.CheckChanges(c); err != nil {
+		return err
+	}
+	done, err := r.runChanges(ctx, "change", nil, nil, c)
+	return steered(done, store.ErrKnown, err)
+}
+
+// runChanges runs a script that makes changes. The keys and arguments stand between those of
+// all such scripts and those of the changes.
+func (r *Store) runChanges(ctx context.Context, name string, keys []string, args []any, c store.Changes) (int64, error) {
+	part := &batchPart{keys: slices.Concat(r.queue, r.journal, keys), args: append([]any{millis(r.dedupeTTL), micros(r.retention.OfJournal())}, args...)}
+	part.addChanges(r, c)
+	return r.runNumber(ctx, name, part.keys, part.args...)
 }
 
 // Defer implements store.Queue.

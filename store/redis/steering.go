@@ -159,8 +159,8 @@ func (r *Store) findDead(ctx context.Context, id string) (entry string, err erro
 }
 
 // Requeue implements store.Steering.
-func (r *Store) Requeue(ctx context.Context, id string) error {
-	if err := store.CheckRecordID(id); err != nil {
+func (r *Store) Requeue(ctx context.Context, id string, c store.Changes) error {
+	if err := store.CheckSteered(id, c); err != nil {
 		return err
 	}
 	entry, err := r.findDead(ctx, id)
@@ -170,7 +170,7 @@ func (r *Store) Requeue(ctx context.Context, id string) error {
 	if entry == "" {
 		entry = "0-0" // which no entry has: the queue may have the id
 	}
-	done, err := r.runNumber(ctx, "requeue", append(r.queueAndDead(), idKey(r.prefix, id)), id, entry, millis(r.dedupeTTL))
+	done, err := r.runChanges(ctx, "requeue", []string{r.dead, idKey(r.prefix, id)}, []any{id, entry}, c)
 	return steered(done, store.ErrQueued, err)
 }
 
@@ -184,24 +184,21 @@ func (r *Store) Hasten(ctx context.Context, id string) error {
 }
 
 // Drop implements store.Steering.
-func (r *Store) Drop(ctx context.Context, id string, amend ...store.Entry) error {
-	if err := store.CheckDrop(id, amend); err != nil {
+func (r *Store) Drop(ctx context.Context, id string, c store.Changes) error {
+	if err := store.CheckSteered(id, c); err != nil {
 		return err
 	}
 	entry, err := r.findDead(ctx, id)
 	if err != nil {
 		return err
 	}
-	args := []any{id, entry, micros(r.retention.OfJournal())}
-	for _, e := range amend {
-		args = append(args, e.ID, e.Body)
-	}
-	done, err := r.runNumber(ctx, "drop", append(r.queueAndDead(), r.journal...), args...)
+	done, err := r.runChanges(ctx, "drop", []string{r.dead}, []any{id, entry}, c)
 	return steered(done, store.ErrLeased, err)
 }
 
 // steered returns the error of a script that returns 1 if it changed something, 0 if
-// there is no such record, and -1 if its state forbids the change.
+// there is no such record, -1 if its state forbids the change, and 2 if a value is not as
+// expected.
 func steered(done int64, forbidden, err error) error {
 	switch {
 	case err != nil:
@@ -210,6 +207,8 @@ func steered(done int64, forbidden, err error) error {
 		return store.ErrNotFound
 	case done < 0:
 		return forbidden
+	case done == 2:
+		return store.ErrChanged
 	}
 	return nil
 }

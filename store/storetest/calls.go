@@ -36,10 +36,12 @@ func testBadInput(t *testing.T, f *fixture) {
 		{"DoneWith an expected value without a key", f.DoneWith(ctx, l, store.Changes{Expect: []store.Expected{{}}})},
 		{"DoneWith a value for no time", f.DoneWith(ctx, l, store.Changes{Values: []store.Value{{Key: "key"}}})},
 		{"Find without an id", third(f.Find(ctx, ""))},
-		{"Requeue without an id", f.Requeue(ctx, "")},
+		{"Requeue without an id", f.Requeue(ctx, "", store.Changes{})},
+		{"Requeue with a value without a key", f.Requeue(ctx, "a", store.Changes{Values: []store.Value{{TTL: time.Hour}}})},
+		{"Change with a next that has no id", f.Change(ctx, store.Changes{Next: []store.Record{record("fine"), record("")}})},
 		{"Hasten without an id", f.Hasten(ctx, "")},
-		{"Drop a long id", f.Drop(ctx, long)},
-		{"Drop with an entry without an id", f.Drop(ctx, "a", store.Entry{})},
+		{"Drop a long id", f.Drop(ctx, long, store.Changes{})},
+		{"Drop with an entry without an id", f.Drop(ctx, "a", store.Changes{Amend: []store.Entry{{}}})},
 		{"Entry without an id", second(f.Entry(ctx, ""))},
 		{"EntriesOf with a long id", second(f.EntriesOf(ctx, "fine", long))},
 		{"Note without an id", f.Note(ctx, "", nil)},
@@ -94,9 +96,10 @@ func everyCall(ctx context.Context, s store.Store, l *store.Lease) map[string]er
 	_, _, errs["Records"] = s.Records(ctx, "", 1)
 	_, _, errs["Dead"] = s.Dead(ctx, "", 1)
 	_, _, errs["Find"] = s.Find(ctx, "leased")
-	errs["Requeue"] = s.Requeue(ctx, "dead")
+	errs["Requeue"] = s.Requeue(ctx, "dead", store.Changes{})
 	errs["Hasten"] = s.Hasten(ctx, "waiting")
-	errs["Drop"] = s.Drop(ctx, "dead")
+	errs["Drop"] = s.Drop(ctx, "dead", store.Changes{})
+	errs["Change"] = s.Change(ctx, store.Changes{Amend: []store.Entry{{ID: "never changed"}}})
 	errs["Note"] = s.Note(ctx, "never noted", nil)
 	errs["Amend"] = s.Amend(ctx, "never noted", nil)
 	_, _, errs["Entries"] = s.Entries(ctx, "", 1)

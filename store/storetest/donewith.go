@@ -193,13 +193,14 @@ func testDoneWithContention(t *testing.T, f *fixture) {
 	}
 }
 
-func (m *model) doneWith(t *rapid.T) {
-	c := store.Changes{
+// drawChanges draws changes, and reports whether all values are as they expect them.
+func (m *model) drawChanges(t *rapid.T) (c store.Changes, asExpected bool) {
+	c = store.Changes{
 		Next:   genRecords.Draw(t, "next"),
 		Amend:  genEntries.Draw(t, "amend"),
 		Values: genValues.Draw(t, "values"),
 	}
-	asExpected := true
+	asExpected = true
 	for range rapid.IntRange(0, 2).Draw(t, "expected") {
 		key := genID.Draw(t, "expected key")
 		e := store.Expected{Key: key}
@@ -218,6 +219,36 @@ func (m *model) doneWith(t *rapid.T) {
 		}
 		c.Expect = append(c.Expect, e)
 	}
+	return c, asExpected
+}
+
+// make makes the changes in the model.
+func (m *model) make(c store.Changes) {
+	m.enqueue(c.Next)
+	for _, e := range c.Amend {
+		m.amendEntry(e.ID, e.Body)
+	}
+	for _, v := range c.Values {
+		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
+	}
+}
+
+func (m *model) change(t *rapid.T) {
+	c, asExpected := m.drawChanges(t)
+	err := m.Change(t.Context(), c)
+	switch {
+	case slices.ContainsFunc(c.Next, func(r store.Record) bool { return m.remembers(r.ID) }):
+		wantErr(t, "Change", err, store.ErrKnown)
+	case !asExpected:
+		wantErr(t, "Change", err, store.ErrChanged)
+	default:
+		ok(t, "Change", err)
+		m.make(c)
+	}
+}
+
+func (m *model) doneWith(t *rapid.T) {
+	c, asExpected := m.drawChanges(t)
 	r := m.withLease(t, func(l *store.Lease) error {
 		err := m.DoneWith(t.Context(), l, c)
 		if !asExpected && !errors.Is(err, store.ErrLeaseLost) {
@@ -229,12 +260,6 @@ func (m *model) doneWith(t *rapid.T) {
 	if r == nil || !asExpected {
 		return
 	}
-	m.enqueue(c.Next) // while the id of this record is remembered
+	m.make(c) // while the id of this record is remembered
 	delete(m.queue, r.id)
-	for _, e := range c.Amend {
-		m.amendEntry(e.ID, e.Body)
-	}
-	for _, v := range c.Values {
-		m.values[v.Key] = modelValue{string(v.Value), m.now + v.TTL}
-	}
 }

@@ -224,7 +224,7 @@ func testAmended(t *testing.T, f *fixture) {
 	ok(t, "Amend", f.Amend(ctx, "a", []byte("amended")))
 	ok(t, "DoneWith", f.DoneWith(ctx, f.leaseOne(t, time.Hour), store.Changes{Amend: []store.Entry{{ID: "c"}, {ID: "d"}}, Next: []store.Record{record("dropped")}}))
 	middle := f.mark(t)
-	ok(t, "Drop", f.Drop(ctx, "dropped", store.Entry{ID: "b"}, store.Entry{ID: "e"}))
+	ok(t, "Drop", f.Drop(ctx, "dropped", store.Changes{Amend: []store.Entry{{ID: "b"}, {ID: "e"}}}))
 	ok(t, "Amend", f.Amend(ctx, "a", []byte("amended")))
 	for _, n := range []int{1, 3, 4, 5} {
 		ids, next = f.amended(t, start, n)

@@ -35,6 +35,7 @@ func testModel(t *testing.T, newBackend func(t *testing.T) Backend) {
 			"Defer":    m.deferOne,
 			"Done":     m.done,
 			"DoneWith": m.doneWith,
+			"Change":   m.change,
 			"Bury":     m.bury,
 			"Requeue":  m.requeue,
 			"Hasten":   m.hasten,
@@ -188,7 +189,7 @@ func (m *model) put(t *rapid.T) {
 func (m *model) enqueue(records []store.Record) []bool {
 	added := make([]bool, len(records))
 	for i, r := range records {
-		if m.seen[r.ID] > m.now || m.queue[r.ID] != nil {
+		if m.remembers(r.ID) {
 			continue
 		}
 		added[i] = true
@@ -200,6 +201,9 @@ func (m *model) enqueue(records []store.Record) []bool {
 	}
 	return added
 }
+
+// remembers reports whether the id of a record is remembered.
+func (m *model) remembers(id string) bool { return m.seen[id] > m.now || m.queue[id] != nil }
 
 func (m *model) lease(t *rapid.T) {
 	n, visibility := rapid.IntRange(1, 4).Draw(t, "n"), genVisibility.Draw(t, "visibility")

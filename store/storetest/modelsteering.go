@@ -66,19 +66,25 @@ func (m *model) checkRecords(t *rapid.T) {
 
 func (m *model) requeue(t *rapid.T) {
 	id := genID.Draw(t, "id")
-	err := m.Requeue(t.Context(), id)
+	c, asExpected := m.drawChanges(t)
+	err := m.Requeue(t.Context(), id, c)
 	if m.queue[id] != nil {
 		wantErr(t, "Requeue", err, store.ErrQueued)
 		return
 	}
-	r := m.dead.take(id)
-	if r == nil {
+	switch {
+	case !slices.Contains(m.dead.ids(), id):
 		wantErr(t, "Requeue", err, store.ErrNotFound)
+		return
+	case !asExpected:
+		wantErr(t, "Requeue", err, store.ErrChanged)
 		return
 	}
 	ok(t, "Requeue", err)
+	r := m.dead.take(id)
 	m.queue[id] = &modelRecord{id: id, body: r.body, at: m.now}
 	m.seen[id] = m.now + store.DefaultDedupeTTL
+	m.make(c)
 }
 
 func (m *model) hasten(t *rapid.T) {
@@ -96,20 +102,24 @@ func (m *model) hasten(t *rapid.T) {
 }
 
 func (m *model) drop(t *rapid.T) {
-	id, amend := genID.Draw(t, "id"), genEntries.Draw(t, "amend")
-	err := m.Drop(t.Context(), id, amend...)
+	id := genID.Draw(t, "id")
+	c, asExpected := m.drawChanges(t)
+	err := m.Drop(t.Context(), id, c)
 	switch r := m.queue[id]; {
 	case r != nil && r.leased && r.at > m.now:
 		wantErr(t, "Drop", err, store.ErrLeased)
 		return
-	case r != nil:
-		delete(m.queue, id)
-	case m.dead.take(id) == nil:
+	case r == nil && !slices.Contains(m.dead.ids(), id):
 		wantErr(t, "Drop", err, store.ErrNotFound)
 		return
+	case !asExpected:
+		wantErr(t, "Drop", err, store.ErrChanged)
+		return
+	case r != nil:
+		delete(m.queue, id)
+	default:
+		m.dead.take(id)
 	}
 	ok(t, "Drop", err)
-	for _, e := range amend {
-		m.amendEntry(e.ID, e.Body)
-	}
+	m.make(c)
 }

@@ -105,7 +105,7 @@ func testRecordsPaging(t *testing.T, f *fixture) {
 			come := fmt.Sprintf("come-%d-%d", size, pages)
 			f.put(t, record(come))
 			if pages%2 == 0 || next == "" {
-				ok(t, "Drop", f.Drop(t.Context(), come))
+				ok(t, "Drop", f.Drop(t.Context(), come, store.Changes{}))
 			} else {
 				left = append(left, come)
 			}
@@ -115,7 +115,7 @@ func testRecordsPaging(t *testing.T, f *fixture) {
 			cursor = next
 		}
 		for _, id := range left {
-			ok(t, "Drop", f.Drop(t.Context(), id))
+			ok(t, "Drop", f.Drop(t.Context(), id, store.Changes{}))
 		}
 		got = slices.DeleteFunc(got, func(id string) bool { return id[:1] == "c" })
 		same(t, fmt.Sprintf("records in pages of %d", size), got, want)
@@ -123,7 +123,7 @@ func testRecordsPaging(t *testing.T, f *fixture) {
 	// The record that a cursor stands for may be gone.
 	records, next, err := f.Records(t.Context(), "", 1)
 	ok(t, "Records", err)
-	ok(t, "Drop", f.Drop(t.Context(), records[0].ID))
+	ok(t, "Drop", f.Drop(t.Context(), records[0].ID, store.Changes{}))
 	rest, _, err := f.Records(t.Context(), next, 100)
 	ok(t, "Records", err)
 	if slices.Contains(recordIDs(rest), records[0].ID) || len(rest) < len(all)-1 {
@@ -244,7 +244,7 @@ func testRequeue(t *testing.T, f *fixture) {
 	f.bury(t, record("b"))
 	f.advance(store.DefaultDedupeTTL - time.Hour)
 
-	ok(t, "Requeue", f.Requeue(t.Context(), "a"))
+	ok(t, "Requeue", f.Requeue(t.Context(), "a", store.Changes{}))
 	f.wantDepth(t, store.Depth{Due: 1, Dead: 1})
 	f.reopen(t)
 	l := f.leaseOne(t, time.Minute)
@@ -264,15 +264,15 @@ func testRequeue(t *testing.T, f *fixture) {
 		f.bury(t, r)
 		f.advance(store.DefaultDedupeTTL)
 	}
-	ok(t, "Requeue", f.Requeue(t.Context(), "again"))
-	wantErr(t, "Requeue while it is queued", f.Requeue(t.Context(), "again"), store.ErrQueued)
+	ok(t, "Requeue", f.Requeue(t.Context(), "again", store.Changes{}))
+	wantErr(t, "Requeue while it is queued", f.Requeue(t.Context(), "again", store.Changes{}), store.ErrQueued)
 	ended := make(chan error, 1)
 	same(t, "dead records that are left", []string{f.dead(t)[0].ID, f.dead(t)[1].ID}, []string{"again", "b"})
 	l = f.leaseAgain(t, "again")
 	same(t, "body", string(l.Body), "second")
 	ok(t, "Done", f.Done(t.Context(), l))
 	go func() { ended <- f.Wait(t.Context(), 24*time.Hour) }()
-	ok(t, "Requeue", f.Requeue(t.Context(), "again"))
+	ok(t, "Requeue", f.Requeue(t.Context(), "again", store.Changes{}))
 	ok(t, "Wait and Requeue", <-ended)
 	same(t, "body", string(f.leaseAgain(t, "again").Body), "first")
 }
@@ -292,7 +292,7 @@ func (f *fixture) leaseAgain(t failer, id string) *store.Lease {
 func testRequeueOnce(t *testing.T, f *fixture) {
 	f.bury(t, record("a"))
 	requeued := together(t, 16, func(int) (bool, error) {
-		err := f.Requeue(t.Context(), "a")
+		err := f.Requeue(t.Context(), "a", store.Changes{})
 		if errors.Is(err, store.ErrQueued) || errors.Is(err, store.ErrNotFound) {
 			return false, nil
 		}
@@ -312,7 +312,7 @@ func testRequeueNotDead(t *testing.T, f *fixture) {
 	for id, want := range map[string]error{
 		"unknown": store.ErrNotFound, "done": store.ErrNotFound, "waiting": store.ErrQueued, "leased": store.ErrQueued,
 	} {
-		wantErr(t, "Requeue of "+id, f.Requeue(t.Context(), id), want)
+		wantErr(t, "Requeue of "+id, f.Requeue(t.Context(), id, store.Changes{}), want)
 	}
 	f.wantDepth(t, store.Depth{Waiting: 1, Leased: 1})
 }
@@ -356,16 +356,16 @@ func testDrop(t *testing.T, f *fixture) {
 	f.put(t, record("leased"))
 	l := f.leaseOne(t, time.Minute)
 	f.put(t, waiting, record("due"))
-	wantErr(t, "Drop of a leased record", f.Drop(ctx, "leased", store.Entry{ID: "not dropped"}), store.ErrLeased)
-	wantErr(t, "Drop of an unknown record", f.Drop(ctx, "unknown", store.Entry{ID: "not dropped"}), store.ErrNotFound)
+	wantErr(t, "Drop of a leased record", f.Drop(ctx, "leased", allChanges("a leased record")), store.ErrLeased)
+	wantErr(t, "Drop of an unknown record", f.Drop(ctx, "unknown", allChanges("an unknown record")), store.ErrNotFound)
 	f.wantDepth(t, store.Depth{Due: 1, Waiting: 1, Leased: 1, Dead: 1})
 	for _, id := range []string{"waiting", "due", "dead"} {
-		ok(t, "Drop of "+id, f.Drop(ctx, id))
-		wantErr(t, "second Drop of "+id, f.Drop(ctx, id), store.ErrNotFound)
+		ok(t, "Drop of "+id, f.Drop(ctx, id, store.Changes{}))
+		wantErr(t, "second Drop of "+id, f.Drop(ctx, id, store.Changes{}), store.ErrNotFound)
 	}
 	f.wantDepth(t, store.Depth{Leased: 1})
 	f.advance(time.Minute)
-	ok(t, "Drop after the lease expired", f.Drop(ctx, "leased"))
+	ok(t, "Drop after the lease expired", f.Drop(ctx, "leased", store.Changes{}))
 	wantErr(t, "Done of a dropped record", f.Done(ctx, l), store.ErrLeaseLost)
 	f.reopen(t)
 	f.wantDepth(t, store.Depth{})
@@ -378,17 +378,47 @@ func testDrop(t *testing.T, f *fixture) {
 	}
 }
 
-func testDropEntries(t *testing.T, f *fixture) {
+// testSteeredWithChanges: the changes are made with the requeue or the drop, or neither is.
+func testSteeredWithChanges(t *testing.T, f *fixture) {
 	ctx := t.Context()
-	ok(t, "Note", f.Note(ctx, "noted", []byte("old")))
-	f.bury(t, record("b"))
-	f.put(t, record("a"))
-	entries := []store.Entry{{ID: "noted", Body: []byte("replaced")}, {ID: "added", Body: []byte("new")}}
-	ok(t, "Drop", f.Drop(ctx, "a", entries...))
-	clear(entries[0].Body)
-	ok(t, "Drop of a dead record", f.Drop(ctx, "b", store.Entry{ID: "of b", Body: []byte("b")}))
+	ok(t, "Done", f.Done(ctx, f.prepareChanges(t)))
+	f.bury(t, record("requeued"))
+	f.bury(t, record("dead"))
+	waiting := record("waiting")
+	waiting.After = time.Hour
+	f.put(t, waiting)
+	steps := []struct {
+		name string
+		do   func(id string, c store.Changes) error
+	}{
+		{"waiting", func(id string, c store.Changes) error { return f.Drop(ctx, id, c) }},
+		{"dead", func(id string, c store.Changes) error { return f.Drop(ctx, id, c) }},
+		{"requeued", func(id string, c store.Changes) error { return f.Requeue(ctx, id, c) }},
+	}
+	for _, step := range steps {
+		c := allChanges(step.name)
+		c.Expect = []store.Expected{{Key: "never set", Value: []byte{}}}
+		wantErr(t, "a change of "+step.name+" that expects what is not there", step.do(step.name, c), store.ErrChanged)
+		wantErr(t, "a change of an unknown record", step.do("unknown", c), store.ErrNotFound)
+	}
+	f.wantDepth(t, store.Depth{Waiting: 1, Dead: 2})
+	same(t, "bodies", f.bodies(t), map[string]string{"amended before": "old", "noted before": "old"})
+	same(t, "value", string(f.get(t, "set before")), "old")
+
+	for _, step := range steps {
+		c := allChanges(step.name)
+		c.Expect = []store.Expected{{Key: "never set"}, {Key: "value of " + step.name}}
+		ok(t, "a change of "+step.name, step.do(step.name, c))
+		clear(c.Amend[1].Body)
+	}
 	f.reopen(t)
-	same(t, "bodies", f.bodies(t), map[string]string{"noted": "replaced", "added": "new", "of b": "b"})
+	f.wantDepth(t, store.Depth{Due: 1, Waiting: 2 * len(steps)}) // the second next records have a note that is there
+	bodies := f.bodies(t)
+	for _, step := range steps {
+		same(t, "entries of "+step.name, []string{bodies["noted by "+step.name], bodies["amended by "+step.name]}, []string{"a", "b"})
+		same(t, "value", string(f.get(t, "value of "+step.name)), "c")
+	}
+	same(t, "an entry that was there", bodies["amended before"], "replaced")
 }
 
 // testDropOnce drops records while workers lease and end them: each is either done or
@@ -402,7 +432,7 @@ func testDropOnce(t *testing.T, f *fixture) {
 	f.put(t, records...)
 	ended := together(t, 2*n, func(i int) (bool, error) {
 		if i < n {
-			err := f.Drop(t.Context(), strconv.Itoa(i))
+			err := f.Drop(t.Context(), strconv.Itoa(i), store.Changes{})
 			if errors.Is(err, store.ErrLeased) || errors.Is(err, store.ErrNotFound) {
 				return false, nil
 			}

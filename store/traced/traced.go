@@ -49,6 +49,24 @@ func (s *Store) DoneWith(ctx context.Context, l *store.Lease, c store.Changes) e
 	return s.Store.DoneWith(ctx, l, c)
 }
 
+// Change implements store.Store, as Put does for the next records.
+func (s *Store) Change(ctx context.Context, c store.Changes) error {
+	c.Next = s.carry(ctx, c.Next)
+	return s.Store.Change(ctx, c)
+}
+
+// Requeue implements store.Steering, as Put does for the next records.
+func (s *Store) Requeue(ctx context.Context, id string, c store.Changes) error {
+	c.Next = s.carry(ctx, c.Next)
+	return s.Store.Requeue(ctx, id, c)
+}
+
+// Drop implements store.Steering, as Put does for the next records.
+func (s *Store) Drop(ctx context.Context, id string, c store.Changes) error {
+	c.Next = s.carry(ctx, c.Next)
+	return s.Store.Drop(ctx, id, c)
+}
+
 // Lease implements store.Queue. The leases have the trace contexts of their records.
 func (s *Store) Lease(ctx context.Context, n int, visibility time.Duration) ([]store.Lease, error) {
 	leases, err := s.Store.Lease(ctx, n, visibility)

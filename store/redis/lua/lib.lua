@@ -117,3 +117,39 @@ local function enqueue(now, n, key, arg)
   return added
 end
 
+-- changes returns where the changes of a call are: KEYS from key on are those that
+-- remember the ids of the next records, those of the values, and those of the values
+-- that it expects; ARGV from arg on are how many next records, entries, values and
+-- expected values there are, and these: records as for enqueue, entries to replace or
+-- add as id and body, values as value and time to live (ms), expected ones as 1 and
+-- value, or 0 and anything where there must be none.
+local function changes(key, arg)
+  local c = {next = tonumber(ARGV[arg]), values = tonumber(ARGV[arg + 2]), expected = tonumber(ARGV[arg + 3])}
+  c.nextKey, c.nextArg = key, arg + 4
+  c.entryArg = c.nextArg + 6 * c.next
+  c.valueKey, c.valueArg = key + c.next, c.entryArg + 2 * tonumber(ARGV[arg + 1])
+  c.expectKey, c.expectArg = c.valueKey + c.values, c.valueArg + 2 * c.values
+  c.keyAfter, c.argAfter = c.expectKey + c.expected, c.expectArg + 2 * c.expected
+  return c
+end
+
+-- asExpected reports whether all values are as the changes expect them.
+local function asExpected(c)
+  for i = 0, c.expected - 1 do
+    local want = ARGV[c.expectArg + 2 * i] == '1' and ARGV[c.expectArg + 2 * i + 1]
+    if redis.call('GET', KEYS[c.expectKey + i]) ~= want then return false end -- false: there is none
+  end
+  return true
+end
+
+-- make makes the changes. KEYS 5 to 7 and ARGV 1 and 2 are as for enqueue.
+local function make(now, c)
+  if c.next > 0 then enqueue(now, c.next, c.nextKey, c.nextArg) end
+  for i = c.entryArg, c.valueArg - 1, 2 do
+    note(now, KEYS[5], KEYS[6], ARGV[i], ARGV[i + 1], '1', ARGV[2], KEYS[7])
+  end
+  for i = 0, c.values - 1 do
+    redis.call('SET', KEYS[c.valueKey + i], ARGV[c.valueArg + 2 * i], 'PX', ARGV[c.valueArg + 2 * i + 1])
+  end
+end
+

@@ -5,6 +5,7 @@ package answers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -21,22 +22,41 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/rules/spelling"
 	"github.com/pipesteward/pipesteward/store"
 )
 
 // Reports sums the journal for the admin API.
-type Reports struct{ report.Reader }
+type Reports struct {
+	report.Reader
+	Rules func() *rules.Rules // those in force
+}
 
 var _ admin.Reporter = Reports{}
 
 // Report implements admin.Reporter.
 func (r Reports) Report(ctx context.Context, q admin.ReportQuery) (any, error) {
-	return r.Reader.Report(ctx, report.Query(q))
+	return r.sums(ctx, q)
+}
+
+// sums returns a report. The error is an *event.RequestError if it would say nothing, because
+// no rule has the name.
+func (r Reports) sums(ctx context.Context, q admin.ReportQuery) (report.Report, error) {
+	sums, err := r.Reader.Report(ctx, report.Query(q))
+	if err != nil || q.Rule == "" || len(sums.Rules) > 0 || r.Rules().Rule(q.Rule) != nil {
+		return sums, err
+	}
+	var names []string
+	for _, rule := range r.Rules().All() {
+		names = append(names, rule.Name)
+	}
+	return sums, &event.RequestError{Reason: fmt.Sprintf("there is no rule %q%s, and the journal has no decisions by one of this name since %s",
+		q.Rule, spelling.Suggestion(q.Rule, names), sums.Since.UTC().Format(time.RFC3339))}
 }
 
 // Page implements admin.Reporter.
 func (r Reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
-	sums, err := r.Reader.Report(ctx, report.Query(q))
+	sums, err := r.sums(ctx, q)
 	if err != nil {
 		return nil, err
 	}
