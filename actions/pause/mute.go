@@ -42,7 +42,7 @@ func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool) (replaced 
 	if err != nil {
 		return nil, err
 	}
-	made(ms.Log, m.Until, replaced).Warn("muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
+	made(ms.Log, m.Until, replaced).WarnContext(ctx, "muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
 	return replaced, nil
 }
 
@@ -50,7 +50,7 @@ func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool) (replaced 
 // was none.
 func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, by string) (ended *event.Mute, err error) {
 	if ended, err = ms.list().remove(ctx, scope.Identity()); ended != nil {
-		ms.Log.Warn("unmuted", "scope", ended.Scope(), "by", by)
+		ms.Log.WarnContext(ctx, "unmuted", "scope", ended.Scope(), "by", by)
 	}
 	return ended, err
 }
@@ -60,7 +60,7 @@ func (ms Mutes) UnmuteAll(ctx context.Context, by string) (ended []event.Mute, e
 	if ended, err = ms.list().clear(ctx); err != nil {
 		return nil, err
 	}
-	ms.Log.Warn("unmuted", "scope", "every mute", "by", by, "mutes", len(ended))
+	ms.Log.WarnContext(ctx, "unmuted", "scope", "every mute", "by", by, "mutes", len(ended))
 	return ended, nil
 }
 

@@ -66,7 +66,7 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool) (replac
 	if err != nil {
 		return nil, err
 	}
-	made(ps.Log, p.Until, replaced).Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+	made(ps.Log, p.Until, replaced).WarnContext(ctx, "paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
 	return replaced, nil
 }
 
@@ -86,7 +86,7 @@ func made[T fmt.Stringer](log *slog.Logger, end time.Time, replaced *T) *slog.Lo
 // was none.
 func (ps Pauses) Resume(ctx context.Context, scope event.Pause, by string) (ended *event.Pause, err error) {
 	if ended, err = ps.list().remove(ctx, scope.Identity()); ended != nil {
-		ps.Log.Warn("resumed", "scope", ended.Scope(), "by", by)
+		ps.Log.WarnContext(ctx, "resumed", "scope", ended.Scope(), "by", by)
 	}
 	return ended, err
 }
@@ -97,7 +97,7 @@ func (ps Pauses) ResumeAll(ctx context.Context, by string) (ended []event.Pause,
 	if ended, err = ps.list().clear(ctx); err != nil {
 		return nil, err
 	}
-	ps.Log.Warn("resumed", "scope", "every pause", "by", by, "pauses", len(ended))
+	ps.Log.WarnContext(ctx, "resumed", "scope", "every pause", "by", by, "pauses", len(ended))
 	return ended, nil
 }
 

@@ -44,7 +44,7 @@ type Steerer struct {
 func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, error) {
 	switch err := s.Store.Requeue(ctx, id); {
 	case err == nil:
-		s.Log.Warn("requeued", "record", id, "by", by)
+		s.Log.WarnContext(ctx, "requeued", "record", id, "by", by)
 		return event.Requeued{ID: id}, nil
 	case errors.Is(err, store.ErrQueued):
 		return event.Requeued{}, &event.StateError{Reason: "the record is in the queue already, and is worked on when it is due"}
@@ -65,7 +65,7 @@ func (s *Steerer) Requeue(ctx context.Context, id, by string) (event.Requeued, e
 	if again == "" {
 		return event.Requeued{}, &event.StateError{Reason: fmt.Sprintf("the decision was made again already since it failed: see `pipesteward decisions --project %d`", o.Project.ID)}
 	}
-	s.Log.Warn("requeued", "record", id, "by", by, "decision", again)
+	s.Log.WarnContext(ctx, "requeued", "record", id, "by", by, "decision", again)
 	return event.Requeued{ID: id, Decision: again}, nil
 }
 
@@ -124,7 +124,7 @@ func (s *Steerer) Drop(ctx context.Context, id, by, reason string) error {
 	case err != nil:
 		return err
 	}
-	s.Log.Warn("dropped", "record", id, "by", by, "reason", reason)
+	s.Log.WarnContext(ctx, "dropped", "record", id, "by", by, "reason", reason)
 	return nil
 }
 

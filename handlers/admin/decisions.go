@@ -48,7 +48,7 @@ func (a *admin) decisions(c echo.Context) error {
 		page.Decisions, err = a.decisionsOf(ctx, q.ids)
 	} else {
 		page.Decisions, page.Next, err = scan(ctx, a.entriesSince(q.since), q.cursor, q.limit, func(entry store.Entry) (event.Outcome, bool) {
-			o, ok := a.outcome(entry)
+			o, ok := a.outcome(ctx, entry)
 			return o, ok && q.matches(&o)
 		})
 	}
@@ -89,7 +89,7 @@ func (a *admin) decisionsOf(ctx context.Context, ids []string) ([]event.Outcome,
 		if entry == nil {
 			continue
 		}
-		if o, ok := a.outcome(*entry); ok {
+		if o, ok := a.outcome(ctx, *entry); ok {
 			found = append(found, o)
 		}
 	}
@@ -97,9 +97,9 @@ func (a *admin) decisionsOf(ctx context.Context, ids []string) ([]event.Outcome,
 }
 
 // outcome decodes a journal entry, and hides secrets.
-func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
+func (a *admin) outcome(ctx context.Context, entry store.Entry) (o event.Outcome, ok bool) {
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
-		a.Log.Error("journal entry not readable", "decision", entry.ID, "error", err)
+		a.Log.ErrorContext(ctx, "journal entry not readable", "decision", entry.ID, "error", err)
 		return o, false
 	}
 	hide(&o.Decision)
