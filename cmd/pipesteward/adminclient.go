@@ -117,7 +117,9 @@ func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, lim
 	if err := setCredentials(c, req); err != nil {
 		return err
 	}
+	end := beginCall(ctx, req)
 	resp, err := client.Do(req)
+	end(resp, err)
 	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", shown, unverified.Err)
 	}
