@@ -6,6 +6,11 @@
 //	                        │           │                       │
 //	                        └───────────┴─ requests to GitLab   └─ the receiver   (clients)
 //
+//	request in Slack (server) ──► request ──► decision ──► …
+//	                                 └──► request, which replies once the decision has ended
+//
+//	command (internal) ──► request to the admin API (client) ──► the same at the server
+//
 // A record of the queue carries the span in which it was put (package traced of the store),
 // so the trace goes on at any replica, and after a crash. A step that begins more than
 // maxGap after it was queued, as that of a delayed retry does, begins a trace of its own

@@ -67,16 +67,15 @@ func withSpan(action cli.ActionFunc) cli.ActionFunc {
 // beginCall begins the span of a request to the admin API, in the trace of ctx, and has the
 // request carry it: also where this command is not traced, but what has started it is.
 func beginCall(ctx context.Context, req *http.Request) (end func(*http.Response, error)) {
-	span := trace.SpanFromContext(ctx)
-	if span.IsRecording() {
-		template := templateOf(req.URL.EscapedPath())
-		ctx, span = span.TracerProvider().Tracer("github.com/pipesteward/pipesteward").Start(ctx, req.Method+" "+template, trace.WithSpanKind(trace.SpanKindClient),
-			trace.WithAttributes(semconv.HTTPRequestMethodKey.String(req.Method), semconv.URLTemplate(template), semconv.ServerAddress(req.URL.Hostname())))
-	}
-	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
-	if !span.IsRecording() {
+	tracer := tracing.Of(ctx)
+	if tracer == nil {
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 		return func(*http.Response, error) {}
 	}
+	template := templateOf(req.URL.EscapedPath())
+	ctx, span := tracer.Start(ctx, req.Method+" "+template, trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(req.Method), semconv.URLTemplate(template), semconv.ServerAddress(req.URL.Hostname())))
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	return func(resp *http.Response, err error) {
 		defer span.End()
 		if err != nil {
