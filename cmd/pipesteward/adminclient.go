@@ -119,7 +119,11 @@ func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, lim
 	}
 	end := beginCall(ctx, req)
 	resp, err := client.Do(req)
-	end(resp, err)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	end(status)
 	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", shown, unverified.Err)
 	}

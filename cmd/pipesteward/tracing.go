@@ -65,27 +65,28 @@ func withSpan(action cli.ActionFunc) cli.ActionFunc {
 }
 
 // beginCall begins the span of a request to the admin API, in the trace of ctx, and has the
-// request carry it: also where this command is not traced, but what has started it is.
-func beginCall(ctx context.Context, req *http.Request) (end func(*http.Response, error)) {
+// request carry it: also where this command is not traced, but what has started it is. end takes
+// the status of the answer; 0: there was none.
+func beginCall(ctx context.Context, req *http.Request) (end func(status int)) {
 	tracer := tracing.Of(ctx)
 	if tracer == nil {
 		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
-		return func(*http.Response, error) {}
+		return func(int) {}
 	}
 	template := templateOf(req.URL.EscapedPath())
 	ctx, span := tracer.Start(ctx, req.Method+" "+template, trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(semconv.HTTPRequestMethodKey.String(req.Method), semconv.URLTemplate(template), semconv.ServerAddress(req.URL.Hostname())))
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
-	return func(resp *http.Response, err error) {
+	return func(status int) {
 		defer span.End()
-		if err != nil {
+		if status == 0 {
 			span.SetAttributes(semconv.ErrorTypeOther)
 			span.SetStatus(codes.Error, "no answer")
 			return
 		}
-		span.SetAttributes(semconv.HTTPResponseStatusCode(resp.StatusCode))
-		if resp.StatusCode >= http.StatusBadRequest {
-			span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(resp.StatusCode)))
+		span.SetAttributes(semconv.HTTPResponseStatusCode(status))
+		if status >= http.StatusBadRequest {
+			span.SetAttributes(semconv.ErrorTypeKey.String(strconv.Itoa(status)))
 			span.SetStatus(codes.Error, "")
 		}
 	}
