@@ -102,7 +102,7 @@ func (r *Runner) process(ctx context.Context, l *worker.Lease, rec eventRecord) 
 	r.logMatches(ctx, &ev)
 	err := r.afterEvaluation(ctx, &ev)
 	if err == nil || !rec.Returned { // a repetition that waits for the same is not kept
-		r.keepEvaluation(l, &ev, err)
+		r.keepEvaluation(ctx, l, &ev, err)
 	}
 	if err != nil {
 		return err
@@ -128,12 +128,12 @@ func (r *Runner) logMatches(ctx context.Context, ev *evaluation) {
 // drop ends the processing of an event that is not evaluated.
 func (r *Runner) drop(ctx context.Context, l *worker.Lease, record event.Record, reason string) error {
 	r.Log.DebugContext(ctx, "event dropped", append(event.LogAttrs(record.Event), "reason", reason)...)
-	r.keepEvaluation(l, &evaluation{record: record, event: record.Event, result: evaluated.Result{At: r.Now().UTC(), Dropped: reason}}, nil)
+	r.keepEvaluation(ctx, l, &evaluation{record: record, event: record.Event, result: evaluated.Result{At: r.Now().UTC(), Dropped: reason}}, nil)
 	return l.Done(ctx)
 }
 
 // keepEvaluation adds what the rules made of the event to the log of recent evaluations.
-func (r *Runner) keepEvaluation(l *worker.Lease, ev *evaluation, err error) {
+func (r *Runner) keepEvaluation(ctx context.Context, l *worker.Lease, ev *evaluation, err error) {
 	if r.Evaluations == nil {
 		return
 	}
@@ -149,7 +149,7 @@ func (r *Runner) keepEvaluation(l *worker.Lease, ev *evaluation, err error) {
 	}
 	item, err := evaluated.Item(ev.result, ev.record, l.Body())
 	if err != nil {
-		r.Log.Error("what the rules made of an event can't be kept", append(event.LogAttrs(is), "error", err)...)
+		r.Log.ErrorContext(ctx, "what the rules made of an event can't be kept", append(event.LogAttrs(is), "error", err)...)
 		return
 	}
 	r.Evaluations.Add(evaluated.Subject(is.Pipeline.ID), item...)

@@ -32,7 +32,7 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		if he := (*echo.HTTPError)(nil); errors.As(err, &he) {
 			code, text = he.Code, fmt.Sprint(he.Message)
 		} else {
-			log.Error("request failed", "method", c.Request().Method, "path", c.Path(), "error", err)
+			log.ErrorContext(c.Request().Context(), "request failed", "method", c.Request().Method, "path", c.Path(), "error", err)
 		}
 		switch code {
 		case http.StatusNotFound:
@@ -44,7 +44,7 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 			text = "something went wrong here: see the log"
 		}
 		if err := c.JSON(code, Response{Error: text}); err != nil {
-			log.Debug("answer not sent", "path", c.Path(), "error", err)
+			log.DebugContext(c.Request().Context(), "answer not sent", "path", c.Path(), "error", err)
 		}
 	}
 	e.OnAddRouteHandler = func(_ string, route echo.Route, handler echo.HandlerFunc, middleware []echo.MiddlewareFunc) {
@@ -63,7 +63,7 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 					panic(r)
 				}
 				panicked()
-				log.Error("panic", "method", c.Request().Method, "path", c.Path(), "panic", r, "stack", string(debug.Stack()))
+				log.ErrorContext(c.Request().Context(), "panic", "method", c.Request().Method, "path", c.Path(), "panic", r, "stack", string(debug.Stack()))
 				err = echo.ErrInternalServerError
 			}()
 			return next(c)

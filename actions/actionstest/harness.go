@@ -144,7 +144,7 @@ func (h *Harness) Replica(f *Fuse) *actions.Runner {
 	log := h.log
 	client := &http.Client{Transport: fusedTransport{f}, Timeout: h.Patience}
 	config := gitlab.Config{
-		BaseURL: h.GitLab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.Now, Observe: counters.GitLabRequest,
+		BaseURL: h.GitLab.URL(), Token: gitlabtest.DefaultToken, Transport: client.Transport, Now: h.Now, Observe: func(_ context.Context, endpoint string, code int) { counters.GitLabRequest(endpoint, code) },
 		Sleep: func(context.Context, time.Duration) error { return nil },
 	}
 	if h.Rate.Limit > 0 { // then time passes while the next request waits

@@ -106,7 +106,7 @@ func (b *Breakers) announce(ctx context.Context, rec Record, phase, block string
 	if err != nil {
 		return err
 	}
-	b.Log.Warn("storm: "+phase, "class", rec.Class, "since", rec.Opened, "text", logged)
+	b.Log.WarnContext(ctx, "storm: "+phase, "class", rec.Class, "since", rec.Opened, "text", logged)
 	text, err := mrkdwn.Style.In(rec.Threshold.Language).Say(block, data)
 	if err != nil {
 		return err

@@ -179,11 +179,11 @@ func (f *Finder) Run(ctx context.Context) {
 			return
 		case errors.Is(err, ErrRunning):
 		case event.Unavailable(err): // the worker logs it
-			f.Log.Info("catch-up waits until GitLab is available", "error", err)
+			f.Log.InfoContext(ctx, "catch-up waits until GitLab is available", "error", err)
 		case err != nil:
-			f.Log.Error("catch-up failed; it is repeated in the next round", "error", err)
+			f.Log.ErrorContext(ctx, "catch-up failed; it is repeated in the next round", "error", err)
 		case result.Found() > 0:
-			f.Log.Info("catch-up queued events that no webhook delivered", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed)
+			f.Log.InfoContext(ctx, "catch-up queued events that no webhook delivered", "projects", result.Projects, "jobs", result.Jobs, "pipelines", result.Pipelines, "replayed", result.Replayed)
 		}
 		logged = f.logProblems(result.Problems, logged)
 		if !f.wait(ctx, ticker.C) {
@@ -209,7 +209,7 @@ func (f *Finder) wait(ctx context.Context, next <-chan time.Time) bool {
 
 func (f *Finder) recordRules(ctx context.Context) {
 	if _, err := f.rulesSince(ctx, false); err != nil && ctx.Err() == nil {
-		f.Log.Error("the rules in force could not be recorded; the next round records them", store.Outage(err))
+		f.Log.ErrorContext(ctx, "the rules in force could not be recorded; the next round records them", store.Outage(err))
 	}
 }
 

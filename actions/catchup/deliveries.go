@@ -88,7 +88,7 @@ func (p *projectRound) replayFailed(ctx context.Context) error {
 		l := &deliveryList{key: keys.Deliveries(p.GitLab.Instance(), name)}
 		p.round.lists[name], p.lists = l, append(p.lists, l)
 		if !hook.Sends() && !p.disabled[name] && (p.Watched == nil || !p.Watched(hook, details)) {
-			p.Log.Warn("GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook, or run `pipesteward hooks ensure`",
+			p.Log.WarnContext(ctx, "GitLab has disabled a webhook after failed deliveries: correct their cause, then press Test at the webhook, or run `pipesteward hooks ensure`",
 				"webhook", name, "project", p.name(), "reason", strings.ReplaceAll(hook.AlertStatus, "_", " "))
 		}
 		p.disabled[name] = !hook.Sends()

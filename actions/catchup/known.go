@@ -65,7 +65,7 @@ func (k *Known) Run(ctx context.Context) {
 		case p := <-k.queue:
 			if err := k.write(ctx, p); err != nil && ctx.Err() == nil {
 				k.seen.Delete(p.ID)
-				k.log.Warn("a project that sent an event could not be recorded; its next event repeats that", "project_id", p.ID, store.Outage(err))
+				k.log.WarnContext(ctx, "a project that sent an event could not be recorded; its next event repeats that", "project_id", p.ID, store.Outage(err))
 			}
 		}
 	}

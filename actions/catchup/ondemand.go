@@ -155,9 +155,9 @@ func (d *OnDemand) round(ctx context.Context, r request) {
 	case err != nil:
 		r.round.Error = err.Error()
 	}
-	f.Log.Info("a requested round of catch-up has ended", "projects", found.Projects, "jobs", found.Jobs, "pipelines", found.Pipelines, "replayed", found.Replayed, "by", r.round.By, "error", r.round.Error)
+	f.Log.InfoContext(ctx, "a requested round of catch-up has ended", "projects", found.Projects, "jobs", found.Jobs, "pipelines", found.Pipelines, "replayed", found.Replayed, "by", r.round.By, "error", r.round.Error)
 	if err := d.keep(context.WithoutCancel(ctx), r.round, lastKept); err != nil {
-		f.Log.Error("what a requested round of catch-up found could not be stored", store.Outage(err))
+		f.Log.ErrorContext(ctx, "what a requested round of catch-up found could not be stored", store.Outage(err))
 	}
 }
 

@@ -60,7 +60,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 	if refusal != nil {
 		text, err1 := refusal.Text(in)
 		reason, err2 := refusal.Text(words.Plain)
-		a.Log.Info("a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", reason)...)
+		a.Log.InfoContext(ctx, "a person may not answer a question", append(event.LogAttrs(o.Event), "rule", o.Rule, "decision", o.ID, "by", r.By.UserID, "reason", reason)...)
 		return chatops.Reply{Text: text}, errors.Join(err1, err2)
 	}
 	given, err := a.answer(ctx, o.ID)
@@ -89,7 +89,7 @@ func (a Answers) Answer(ctx context.Context, r chatops.Request) (chatops.Reply, 
 		return chatops.Reply{}, err
 	}
 	if first.Request == r.ID {
-		a.Log.Info("a question was answered", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "decision", o.ID, "by", by(first.Answer), "result", result(first.Answer))...)
+		a.Log.InfoContext(ctx, "a question was answered", append(event.LogAttrs(o.Event), "rule", o.Rule, "action", o.Action.Verb, "decision", o.ID, "by", by(first.Answer), "result", result(first.Answer))...)
 	}
 	return reply(in, o, first.Answer, r)
 }

@@ -209,7 +209,7 @@ func (c *Client) FollowAddress(ctx context.Context) {
 				return
 			}
 			if _, certain := c.addresses.known(); failed == 0 && !certain {
-				c.addresses.log.Warn("can't read GitLab's own address: events whose delivery names another one than --gitlab-url wait until that succeeds", "error", err)
+				c.addresses.log.WarnContext(ctx, "can't read GitLab's own address: events whose delivery names another one than --gitlab-url wait until that succeeds", "error", err)
 			}
 			wait = min(cmp.Or(2*failed, firstAddressRetry), lastAddressRetry)
 			if passing := (*apierror.Error)(nil); errors.As(err, &passing) {

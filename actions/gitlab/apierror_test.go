@@ -312,7 +312,7 @@ func wantMaybeDone(t *testing.T, url string, want bool, edit ...func(*gitlab.Con
 	t.Helper()
 	observed := -1
 	c, _ := newClient(t, url, append(edit, func(cfg *gitlab.Config) {
-		cfg.Observe = func(_ string, code int) { observed = code }
+		cfg.Observe = func(_ context.Context, _ string, code int) { observed = code }
 	})...)
 	failed := failure(t, c, "retry")
 	if failed.MaybeDone() != want {

@@ -64,9 +64,9 @@ type Config struct {
 	LogLimit int64 // how many bytes of a log's end Log returns; default 1 MiB, at most 100 MiB
 
 	Now     func() time.Time
-	Sleep   func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first; default: a timer
-	Observe func(endpoint string, code int)                  // called after every request; code 0: no answer
-	Log     *slog.Logger                                     // default: nothing is logged
+	Sleep   func(ctx context.Context, d time.Duration) error     // returns ctx's error when ctx ends first; default: a timer
+	Observe func(ctx context.Context, endpoint string, code int) // called after every request; code 0: no answer
+	Log     *slog.Logger                                         // default: nothing is logged
 }
 
 const (
@@ -122,7 +122,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	observe := cfg.Observe
 	if observe == nil {
-		observe = func(string, int) {}
+		observe = func(context.Context, string, int) {}
 	}
 	maxWait := cmp.Or(cfg.MaxWait, defaultMaxWait)
 	c.Client, err = rest.New(rest.Config{

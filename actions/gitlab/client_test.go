@@ -245,7 +245,7 @@ func TestRequests(t *testing.T) {
 			})
 			observed := map[string]int{}
 			c, _ := newClient(t, url, func(cfg *gitlab.Config) {
-				cfg.Observe = func(endpoint string, code int) { observed[endpoint] = code }
+				cfg.Observe = func(_ context.Context, endpoint string, code int) { observed[endpoint] = code }
 			})
 			if err := do(t.Context(), c); err != nil {
 				t.Fatal(err)

@@ -253,7 +253,7 @@ func TestLimiter(t *testing.T) {
 			observed := 0
 			c, clk := newClient(t, url, func(cfg *gitlab.Config) {
 				cfg.Limiter, cfg.Rate = &b, store.Rate{Limit: 300, Per: time.Minute}
-				cfg.Observe = func(string, int) { observed++ }
+				cfg.Observe = func(context.Context, string, int) { observed++ }
 			})
 			_, err := c.Retry(t.Context(), 1, 7)
 			switch {

@@ -121,7 +121,7 @@ func (m *Monitor) Run(ctx context.Context) {
 	defer check.Stop()
 	for {
 		if err := m.Check(ctx); err != nil && ctx.Err() == nil {
-			m.Log.Debug("the outage of GitLab could not be saved; it is tried again soon", "error", err)
+			m.Log.DebugContext(ctx, "the outage of GitLab could not be saved; it is tried again soon", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -147,7 +147,7 @@ func (m *Monitor) Check(ctx context.Context) error {
 	now, before := m.Now(), &m.last
 	t, is := m.GitLab.Trouble()
 	if is && (!before.is || !before.trouble.Since.Equal(t.Since)) {
-		m.Log.Error("GitLab can't be used: all work waits until it can", "trouble", t.Kind, "reason", t.Reason, "advice", t.Advice(), "since", t.Since)
+		m.Log.ErrorContext(ctx, "GitLab can't be used: all work waits until it can", "trouble", t.Kind, "reason", t.Reason, "advice", t.Advice(), "since", t.Since)
 		*before = seen{is: true}
 	}
 	switch {
@@ -164,7 +164,7 @@ func (m *Monitor) Check(ctx context.Context) error {
 		if err := m.unshare(ctx); err != nil {
 			return err
 		}
-		m.Log.Info("GitLab can be used again", "took", event.Coarse(now.Sub(before.trouble.Since)).String(), "requests", before.trouble.Unsent)
+		m.Log.InfoContext(ctx, "GitLab can be used again", "took", event.Coarse(now.Sub(before.trouble.Since)).String(), "requests", before.trouble.Unsent)
 		*before = seen{}
 	}
 	return nil

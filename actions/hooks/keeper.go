@@ -141,9 +141,9 @@ func (k *Keeper) logFailed(ctx context.Context, err error) {
 	switch {
 	case ctx.Err() != nil:
 	case event.Unavailable(err): // the worker logs it
-		k.Log.Info("webhooks are looked at when GitLab is available", "reason", err)
+		k.Log.InfoContext(ctx, "webhooks are looked at when GitLab is available", "reason", err)
 	default:
-		k.Log.Error("the webhooks could not be looked at; it is tried again soon", store.Outage(err))
+		k.Log.ErrorContext(ctx, "the webhooks could not be looked at; it is tried again soon", store.Outage(err))
 	}
 }
 
@@ -244,7 +244,7 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 	result, err := e.Run(ctx, entries)
 	for _, note := range result.Notes {
 		if problems[note] = true; !k.logged[note] {
-			k.Log.Info("webhooks of a group", "reason", note)
+			k.Log.InfoContext(ctx, "webhooks of a group", "reason", note)
 		}
 	}
 	for _, p := range result.Problems {

@@ -114,10 +114,10 @@ func (k *Keeper) announce(ctx context.Context, seen []sighting) error {
 		}
 	}
 	for _, s := range slices.Concat(found, revived) {
-		k.Log.Warn("GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.sends(), "reason", cmp.Or(s.Now.Error, s.Held))
+		k.Log.WarnContext(ctx, "GitLab has disabled a webhook after failed deliveries: it sends nothing", "owner", s.Name, "webhook", s.ID, "enabled", s.Now.sends(), "reason", cmp.Or(s.Now.Error, s.Held))
 	}
 	for _, s := range recovered {
-		k.Log.Info("a webhook that GitLab had disabled works again", "owner", s.Name, "webhook", s.ID, "since", known[s.ID])
+		k.Log.InfoContext(ctx, "a webhook that GitLab had disabled works again", "owner", s.Name, "webhook", s.ID, "since", known[s.ID])
 	}
 	if len(found)+len(revived)+len(recovered) == 0 {
 		return nil

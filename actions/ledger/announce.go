@@ -51,7 +51,7 @@ func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) er
 		return ctx.Err()
 	}
 	for _, err := range errs {
-		l.Log.Error("a channel could not be rendered: nobody is told there that the retries of a job have turned", append(about, "error", err)...)
+		l.Log.ErrorContext(ctx, "a channel could not be rendered: nobody is told there that the retries of a job have turned", append(about, "error", err)...)
 	}
 	for _, notice := range to {
 		text, err := mrkdwn.Style.In(notice.Language).Say(block, struct {
@@ -69,6 +69,6 @@ func (l *Ledger) HandleTurn(ctx context.Context, lease *worker.Lease, t Turn) er
 	if err := lease.Done(ctx); err != nil {
 		return err
 	}
-	l.Log.Warn(message, append(about, "reason", tally(t.Recent))...)
+	l.Log.WarnContext(ctx, message, append(about, "reason", tally(t.Recent))...)
 	return nil
 }

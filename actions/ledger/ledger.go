@@ -166,7 +166,7 @@ func (l *Ledger) read(ctx context.Context, v *value) (err error) {
 	}
 	l.Metrics.UnreadableLedger()
 	if _, logged := l.unreadable.LoadOrStore(v.key, true); !logged {
-		l.Log.Error("what was learned of retries can't be read: nothing is known of them, and the next retry that ends replaces it", "key", v.key, "error", bad)
+		l.Log.ErrorContext(ctx, "what was learned of retries can't be read: nothing is known of them, and the next retry that ends replaces it", "key", v.key, "error", bad)
 	}
 	return nil
 }

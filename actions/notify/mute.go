@@ -101,7 +101,7 @@ func (n *Notifier) showMuted(ctx context.Context, l *worker.Lease, rec NoticeRec
 	if _, blocked := errors.AsType[*blockedError](err); !blocked && event.Transient(err) && n.Now().Sub(rec.At) < patience {
 		return err
 	}
-	n.Log.Info("a message does not show a muted outcome", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
+	n.Log.InfoContext(ctx, "a message does not show a muted outcome", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", err)...)
 	return nil
 }
 

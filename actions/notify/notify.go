@@ -256,11 +256,11 @@ func (n *Notifier) call(ctx context.Context, to event.Address, send func() error
 	n.reportAddress(l, to.Channel, err)
 	switch opened, closed := l.breaker.Report(circuit.OfReceiver(err), err); {
 	case opened && circuit.Mendable(err):
-		n.Log.Error("a receiver refuses all notifications: they wait in the queue until that is mended", "receiver", receiver, "error", err)
+		n.Log.ErrorContext(ctx, "a receiver refuses all notifications: they wait in the queue until that is mended", "receiver", receiver, "error", err)
 	case opened:
-		n.Log.Error("a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
+		n.Log.ErrorContext(ctx, "a receiver does not answer: notifications wait in the queue until it does", "receiver", receiver, "error", err)
 	case closed:
-		n.Log.Info("a receiver can be used again: the notifications that waited are sent", "receiver", receiver)
+		n.Log.InfoContext(ctx, "a receiver can be used again: the notifications that waited are sent", "receiver", receiver)
 	}
 	if circuit.Mendable(err) {
 		return &blockedError{err, circuit.FirstProbe}
@@ -316,7 +316,7 @@ func (n *Notifier) AnnounceOf(ctx context.Context, key string, of event.Project,
 		return n.queueAnnouncement(ctx, rec)
 	case muted != "":
 		n.Metrics.Notification(to.Receiver, event.NotificationMuted)
-		n.Log.Info("an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted)...)
+		n.Log.InfoContext(ctx, "an announcement is muted", append(about, "receiver", to.Receiver, "channel", to.Channel, "scope", muted)...)
 		return nil
 	}
 	err = n.call(ctx, to, n.counted(ctx, to.Receiver, func() error { return receiver.Announce(ctx, key, to.Channel, notice.Text) }))
@@ -326,7 +326,7 @@ func (n *Notifier) AnnounceOf(ctx context.Context, key string, of event.Project,
 	if err == nil || ctx.Err() != nil || event.Transient(err) && n.Now().Sub(since) < announcePatience {
 		return err
 	}
-	n.Log.Error("an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
+	n.Log.ErrorContext(ctx, "an address could not be notified", append(about, "receiver", to.Receiver, "channel", to.Channel, "error", err)...)
 	return nil
 }
 

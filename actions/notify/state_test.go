@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -122,7 +121,7 @@ func (g *stateRig) load(ruleFile string) {
 
 // replica returns a pool that works on a queue with a guard of the same store.
 func (g *stateRig) replica(queue store.Store, guard notify.Guard) *worker.Pool {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	n := notify.New(notify.Config{
 		Journal: queue, Queue: queue, Guard: guard, Mutes: pause.Mutes{Store: g.db, Now: g.clock.Now}, Receivers: notify.Named(map[string]notify.Receiver{event.ReceiverSlack: g.receiver}), Rules: func() *rules.Rules { return g.rules },
 		Facts: func() expression.Facts { return g.facts }, Metrics: noMetrics{}, Now: g.clock.Now, Log: log,

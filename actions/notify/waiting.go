@@ -144,7 +144,7 @@ func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord
 	}
 	// Else call has said it of the receiver, or the command says how many were not sent.
 	if refuses && circuit.OfAddress(blocked.error) == circuit.Refuses && !n.Immediate {
-		n.Log.Error("an address refuses notifications: they wait in the queue until that is mended", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", blocked.error)
+		n.Log.ErrorContext(ctx, "an address refuses notifications: they wait in the queue until that is mended", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "error", blocked.error)
 	}
 	if begins {
 		if err := errors.Join(l.Keep(*rec), l.Extend(ctx)); err != nil {
@@ -161,7 +161,7 @@ func (n *Notifier) block(ctx context.Context, l *worker.Lease, rec *NoticeRecord
 	}
 	if why != "" {
 		rec.Blocked.Dropped = true
-		n.Log.Warn("a notification was dropped", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "reason", why, "error", blocked.error)...)
+		n.Log.WarnContext(ctx, "a notification was dropped", append(event.LogAttrs(rec.Event), "rule", rec.Rule, "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel, "reason", why, "error", blocked.error)...)
 		n.Metrics.Notification(rec.Notice.Receiver, "failed")
 		return n.endedAs(*rec, event.NotificationFailed, why+": "+reason), nil
 	}
@@ -312,7 +312,7 @@ func (n *Notifier) unblock(ctx context.Context, id string, rec NoticeRecord, wri
 		return write(c)
 	})
 	if works && err == nil {
-		n.Log.Info("an address takes notifications again: those that waited are sent", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel)
+		n.Log.InfoContext(ctx, "an address takes notifications again: those that waited are sent", "receiver", rec.Notice.Receiver, "channel", rec.Notice.Channel)
 	}
 	return err
 }

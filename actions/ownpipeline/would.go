@@ -20,7 +20,7 @@ func Would(ctx context.Context, rs *rules.Rules, events Events, spared func(even
 	for _, e := range events.Wanted {
 		decisions, errs := rs.Evaluate(ctx, e, jobsOnly(events.Jobs))
 		for _, err := range errs {
-			log.Error("a rule could not be evaluated and did not fire", append(event.LogAttrs(e), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
+			log.ErrorContext(ctx, "a rule could not be evaluated and did not fire", append(event.LogAttrs(e), "rule", err.Rule, "part", err.Part, "error", err.Err)...)
 		}
 		for _, d := range decisions {
 			if seen[d.Key] {

@@ -44,7 +44,7 @@ func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool, from strin
 	if err != nil {
 		return nil, err
 	}
-	made(ms.Log, m.Until, replaced).Warn("muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
+	made(ms.Log, m.Until, replaced).WarnContext(ctx, "muted", "scope", m.Scope(), "by", m.By, "reason", m.Reason)
 	return replaced, nil
 }
 
@@ -52,7 +52,7 @@ func (ms Mutes) Mute(ctx context.Context, m event.Mute, replace bool, from strin
 // was none.
 func (ms Mutes) Unmute(ctx context.Context, scope event.Mute, actor event.Actor) (ended *event.Mute, err error) {
 	if ended, err = ms.list().remove(ctx, actor.Change(event.ChangeUnmute, ""), scope.Identity()); ended != nil {
-		ms.Log.Warn("unmuted", "scope", ended.Scope(), "by", actor.By)
+		ms.Log.WarnContext(ctx, "unmuted", "scope", ended.Scope(), "by", actor.By)
 	}
 	return ended, err
 }
@@ -63,7 +63,7 @@ func (ms Mutes) UnmuteAll(ctx context.Context, actor event.Actor) (ended []event
 	if ended, err = ms.list().clear(ctx, actor.Change(event.ChangeUnmute, every)); err != nil {
 		return nil, err
 	}
-	ms.Log.Warn("unmuted", "scope", every, "by", actor.By, "mutes", len(ended))
+	ms.Log.WarnContext(ctx, "unmuted", "scope", every, "by", actor.By, "mutes", len(ended))
 	return ended, nil
 }
 

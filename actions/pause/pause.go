@@ -67,7 +67,7 @@ func (ps Pauses) Pause(ctx context.Context, p event.Pause, replace bool, from st
 	if err != nil {
 		return nil, err
 	}
-	made(ps.Log, p.Until, replaced).Warn("paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
+	made(ps.Log, p.Until, replaced).WarnContext(ctx, "paused", "scope", p.Scope(), "by", p.By, "reason", p.Reason)
 	return replaced, nil
 }
 
@@ -87,7 +87,7 @@ func made[T fmt.Stringer](log *slog.Logger, end time.Time, replaced *T) *slog.Lo
 // was none.
 func (ps Pauses) Resume(ctx context.Context, scope event.Pause, actor event.Actor) (ended *event.Pause, err error) {
 	if ended, err = ps.list().remove(ctx, actor.Change(event.ChangeResume, ""), scope.Identity()); ended != nil {
-		ps.Log.Warn("resumed", "scope", ended.Scope(), "by", actor.By)
+		ps.Log.WarnContext(ctx, "resumed", "scope", ended.Scope(), "by", actor.By)
 	}
 	return ended, err
 }
@@ -99,7 +99,7 @@ func (ps Pauses) ResumeAll(ctx context.Context, actor event.Actor) (ended []even
 	if ended, err = ps.list().clear(ctx, actor.Change(event.ChangeResume, every)); err != nil {
 		return nil, err
 	}
-	ps.Log.Warn("resumed", "scope", every, "by", actor.By, "pauses", len(ended))
+	ps.Log.WarnContext(ctx, "resumed", "scope", every, "by", actor.By, "pauses", len(ended))
 	return ended, nil
 }
 

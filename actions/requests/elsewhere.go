@@ -28,7 +28,7 @@ func (e Elsewhere) Handle(ctx context.Context, l *worker.Lease, rec Record) erro
 	if e.Now().Sub(rec.ReceivedAt) < replyable {
 		return errElsewhere
 	}
-	e.Log.Warn("a request from Slack is dropped: no replica with --slack-signing-secret or --slack-app-token has taken it in time",
+	e.Log.WarnContext(ctx, "a request from Slack is dropped: no replica with --slack-signing-secret or --slack-app-token has taken it in time",
 		"by", rec.By.Requester().String(), "action", does(rec.Request))
 	return l.Done(ctx)
 }

@@ -29,7 +29,7 @@ func acts(r chatops.Request) bool {
 
 // refuseStale ends such a request, and says so in the thread of the button's message.
 func (h *Handler) refuseStale(ctx context.Context, l *worker.Lease, r chatops.Request) error {
-	h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", "it could not be carried out in time", "since", r.ReceivedAt)
+	h.Log.WarnContext(ctx, "a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", "it could not be carried out in time", "since", r.ReceivedAt)
 	a := answer{}
 	if r.Button != nil {
 		var err error

@@ -29,7 +29,7 @@ func (h *Handler) paced(ctx context.Context, l *worker.Lease, rec *Record) (bool
 		rec.Counted = true
 		return true, l.Keep(*rec)
 	}
-	h.Log.Warn("a request from Slack is refused", "by", rec.By.Requester().String(), "action", does(rec.Request), "reason", "too many requests of the same person", "wait", wait.String())
+	h.Log.WarnContext(ctx, "a request from Slack is refused", "by", rec.By.Requester().String(), "action", does(rec.Request), "reason", "too many requests of the same person", "wait", wait.String())
 	text, err := h.styleOf(rec.Request).Say("request_too_many", struct {
 		PerMinute int
 		Wait      time.Duration // rounded up

@@ -38,6 +38,7 @@ import (
 	"github.com/pipesteward/pipesteward/actions/mrkdwn"
 	"github.com/pipesteward/pipesteward/actions/pause"
 	"github.com/pipesteward/pipesteward/actions/story"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/actions/words"
 	"github.com/pipesteward/pipesteward/actions/worker"
 	"github.com/pipesteward/pipesteward/rules"
@@ -178,6 +179,7 @@ func (a answer) adding(sentence string) answer {
 
 // Handle carries a request one step on.
 func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
+	tracing.Request(ctx, does(rec.Request))
 	if !l.EnterSlowLane() {
 		return errBusy
 	}
@@ -203,7 +205,7 @@ func (h *Handler) Handle(ctx context.Context, l *worker.Lease, rec Record) error
 	case err != nil && h.mayWait(err, rec.Request):
 		return err
 	case err != nil:
-		h.Log.Error("a request from Slack failed", "by", rec.By.Requester().String(), "action", does(rec.Request), "error", err)
+		h.Log.ErrorContext(ctx, "a request from Slack failed", "by", rec.By.Requester().String(), "action", does(rec.Request), "error", err)
 		if a, err = sayIn(h.styleOf(rec.Request), "command_failed", quoted(apierror.Words(err))); err != nil {
 			return err
 		}
@@ -237,7 +239,7 @@ func (h *Handler) carryOut(ctx context.Context, r chatops.Request) (answer, erro
 	case err != nil:
 		return answer{}, err
 	case refusal != nil:
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", reasonOf(refusal))
+		h.Log.WarnContext(ctx, "a request from Slack is refused", "by", r.By.Requester().String(), "action", does(r), "reason", reasonOf(refusal))
 		return h.refused(r, refusal)
 	}
 	if r.Button != nil {
@@ -261,7 +263,9 @@ var errBusy = &worker.LaterError{Err: errors.New("as many calls to Slack and Git
 
 // reply replies to a request, whose record is in the slow lane. The error is one after which a later reply may succeed.
 func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Reply) error {
-	err := h.Replies.Reply(ctx, r, reply)
+	sending, end := tracing.Notification(ctx, event.ReceiverSlack)
+	err := h.Replies.Reply(sending, r, reply)
+	end(err)
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -269,7 +273,7 @@ func (h *Handler) reply(ctx context.Context, r chatops.Request, reply chatops.Re
 	case event.Transient(err) && h.Now().Sub(r.ReceivedAt) < repliesEnd(r, reply):
 		return err
 	default:
-		h.Log.Warn("a reply to a request from Slack can't be sent", "by", r.By.Requester().String(), "action", does(r), "error", err)
+		h.Log.WarnContext(ctx, "a reply to a request from Slack can't be sent", "by", r.By.Requester().String(), "action", does(r), "error", err)
 	}
 	return nil
 }
@@ -287,7 +291,7 @@ func repliesEnd(r chatops.Request, reply chatops.Reply) time.Duration {
 func (h *Handler) may(ctx context.Context, r chatops.Request, to chatops.Target, what string) (refusal chatops.Refusal, err error) {
 	refusal, err = h.Rights.MayOn(ctx, r.By, to, what)
 	if refusal != nil && err == nil {
-		h.Log.Warn("a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
+		h.Log.WarnContext(ctx, "a request from Slack is refused", "by", r.By.Requester().String(), "action", what, "project_id", to.Project, "reason", reasonOf(refusal))
 	}
 	return refusal, err
 }

@@ -56,7 +56,7 @@ func (s *Steerer) Requeue(ctx context.Context, id string, actor event.Actor) (re
 	if requeued.Decision != "" {
 		log = log.With("decision", requeued.Decision)
 	}
-	log.Warn("requeued", "record", id, "by", actor.By)
+	log.WarnContext(ctx, "requeued", "record", id, "by", actor.By)
 	return requeued, nil
 }
 
@@ -139,7 +139,7 @@ func (s *Steerer) Drop(ctx context.Context, id string, actor event.Actor) error 
 	case err != nil:
 		return err
 	}
-	s.Log.Warn("dropped", "record", id, "by", actor.By, "reason", actor.Reason)
+	s.Log.WarnContext(ctx, "dropped", "record", id, "by", actor.By, "reason", actor.Reason)
 	return nil
 }
 

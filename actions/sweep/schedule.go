@@ -54,7 +54,7 @@ func (s *Scheduler) Run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.Check(ctx); err != nil && ctx.Err() == nil {
-			s.Log.Error("the schedules can't be checked; they are checked again soon", store.Outage(err))
+			s.Log.ErrorContext(ctx, "the schedules can't be checked; they are checked again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -102,9 +102,9 @@ func (s *Scheduler) check(ctx context.Context, rule rules.Scheduled) error {
 	}
 	switch missed := now.Sub(due) > missedAfter; {
 	case busy:
-		s.Log.Warn("a run of a schedule rule is skipped: the one before is still in progress", "rule", rule.Name, "due", due, "run", last.Run)
+		s.Log.WarnContext(ctx, "a run of a schedule rule is skipped: the one before is still in progress", "rule", rule.Name, "due", due, "run", last.Run)
 	case missed && rule.Schedule.Missed == rules.MissedSkip:
-		s.Log.Warn("a run of a schedule rule was missed, and is skipped as the rule demands", "rule", rule.Name, "due", due)
+		s.Log.WarnContext(ctx, "a run of a schedule rule was missed, and is skipped as the rule demands", "rule", rule.Name, "due", due)
 	default:
 		next.Run = keys.SweepRun(rule.Name, due)
 		if err := s.put(ctx, event.Sweep{ID: next.Run, Rule: rule.Name, Verbs: rule.Verbs, Due: due.UTC()}, missed); err != nil {
@@ -121,7 +121,7 @@ func (s *Scheduler) put(ctx context.Context, run event.Sweep, missed bool) error
 	}
 	added, err := s.Store.Put(ctx, store.Record{ID: run.ID, Kind: event.RecordSweep, Body: body})
 	if err == nil && added[0] {
-		s.Log.Info("a schedule rule runs", "rule", run.Rule, "action", run.Verb(), "due", run.Due, "missed", missed)
+		s.Log.InfoContext(ctx, "a schedule rule runs", "rule", run.Rule, "action", run.Verb(), "due", run.Due, "missed", missed)
 	}
 	return err
 }

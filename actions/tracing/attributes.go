@@ -19,6 +19,7 @@ const (
 	outcomeKey  = attribute.Key("pipesteward.outcome")
 	kindKey     = attribute.Key("pipesteward.event.kind")
 	matchedKey  = attribute.Key("pipesteward.decisions")
+	requestKey  = attribute.Key("pipesteward.request")
 	receiverKey = attribute.Key("pipesteward.receiver")
 )
 
@@ -74,7 +75,9 @@ func id(n int64) string {
 
 // Decided adds to the span in progress how many decisions an event led to.
 func Decided(ctx context.Context, decisions int) {
-	trace.SpanFromContext(ctx).SetAttributes(matchedKey.Int(decisions))
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(matchedKey.Int(decisions))
+	}
 }
 
 // Decision adds to the span in progress what a decision requests, and on which event.
@@ -85,7 +88,17 @@ func Decision(ctx context.Context, d event.Decision) {
 	}
 }
 
+// Request adds to the span in progress what a person requests in Slack: what the button does,
+// or that it is a command. Who the person is stays out of traces.
+func Request(ctx context.Context, does string) {
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(requestKey.String(does))
+	}
+}
+
 // Outcome adds to the span in progress what came of a decision.
 func Outcome(ctx context.Context, result string) {
-	trace.SpanFromContext(ctx).SetAttributes(outcomeKey.String(result))
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(outcomeKey.String(result))
+	}
 }

@@ -10,7 +10,11 @@ import (
 // Notification begins the span of a call of a receiver, if a trace is in progress. Its
 // address is left out: that of some receivers is a secret.
 func Notification(ctx context.Context, receiver string) (_ context.Context, end func(error)) {
-	ctx, span := trace.SpanFromContext(ctx).TracerProvider().Tracer(scope).Start(ctx, "notify "+receiver,
+	parent := trace.SpanFromContext(ctx)
+	if !parent.IsRecording() {
+		return ctx, func(error) {}
+	}
+	ctx, span := parent.TracerProvider().Tracer(scope).Start(ctx, "notify "+receiver,
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(receiverKey.String(receiver)))
 	return ctx, func(err error) {
 		if err != nil {

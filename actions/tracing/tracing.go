@@ -6,6 +6,11 @@
 //	                        │           │                       │
 //	                        └───────────┴─ requests to GitLab   └─ the receiver   (clients)
 //
+//	request in Slack (server) ──► request ──► decision ──► …
+//	                                 └──► request, which replies once the decision has ended
+//
+//	command (internal) ──► request to the admin API (client) ──► the same at the server
+//
 // A record of the queue carries the span in which it was put (package traced of the store),
 // so the trace goes on at any replica, and after a crash. A step that begins more than
 // maxGap after it was queued, as that of a delayed retry does, begins a trace of its own
@@ -112,6 +117,15 @@ func Start(ctx context.Context, version string, log *slog.Logger) (_ trace.Trace
 	return provider.Tracer(scope, trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL)), provider.Shutdown, nil
 }
 
+// Of returns the tracer of the span in progress; nil: none is, or it is not recorded.
+func Of(ctx context.Context) trace.Tracer {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return nil
+	}
+	return span.TracerProvider().Tracer(scope)
+}
+
 // watched is an exporter that logs when spans can't be sent any more, and when they can
 // again. It returns no error: the SDK would log each.
 type watched struct {
@@ -125,9 +139,9 @@ func (w *watched) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan
 	err := w.SpanExporter.ExportSpans(ctx, spans)
 	switch {
 	case err != nil && !w.failing.Swap(true):
-		w.log.Warn("traces can't be sent, and spans are lost; the work goes on", "error", redact.Secrets(cause(err)), "advice", "see "+endpointVariable+" and the log of the collector")
+		w.log.WarnContext(ctx, "traces can't be sent, and spans are lost; the work goes on", "error", redact.Secrets(cause(err)), "advice", "see "+endpointVariable+" and the log of the collector")
 	case err == nil && w.failing.Swap(false):
-		w.log.Info("traces are sent again")
+		w.log.InfoContext(ctx, "traces are sent again")
 	}
 	return nil
 }

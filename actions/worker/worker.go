@@ -164,7 +164,7 @@ func (p *Pool) run(ctx context.Context, grace time.Duration, c *capacity, wait f
 		}
 		if err != nil {
 			if ctx.Err() == nil {
-				p.Log.Error("the queue can't be read", store.Outage(err))
+				p.Log.ErrorContext(ctx, "the queue can't be read", store.Outage(err))
 			}
 			pauseAfter(ctx, err)
 		} else if len(leases) < n && !wait(busy || len(leases) > 0, c.ended) {

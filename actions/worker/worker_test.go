@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -52,7 +51,7 @@ func (e *env) put(bodies ...string) {
 // pool returns a pool whose records are all of the kind "test".
 func (e *env) pool(workers, slowLane int, handle worker.Handler) *worker.Pool {
 	return worker.New(worker.Config{
-		Queue: e.db, Handlers: map[string]worker.Handler{"test": handle}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Queue: e.db, Handlers: map[string]worker.Handler{"test": handle}, Log: slog.New(slog.DiscardHandler),
 		Workers: workers, SlowLane: slowLane,
 	})
 }

@@ -123,7 +123,13 @@ func exchangeAdmin(ctx context.Context, c *cli.Command, method, path string, lim
 	if err := setCredentials(c, req); err != nil {
 		return err
 	}
+	end := beginCall(ctx, req)
 	resp, err := client.Do(req)
+	status := 0
+	if err == nil {
+		status = resp.StatusCode
+	}
+	end(status)
 	if unverified, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("the certificate of %s can't be verified (%w): give the file of its authority as --admin-ca", shown, unverified.Err)
 	}

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -264,6 +265,59 @@ func BenchmarkDelivery(b *testing.B) {
 	}
 }
 
+// BenchmarkTracing sends the deliveries of BenchmarkDelivery to programs with bolt that send
+// no traces, twice to compare the machine with itself, a tenth of all traces, and all, to a
+// collector in this process that drops them. "of-off" and "cpu-of-off" are the medians over
+// the rounds of the ratios of worked/s and of the processor time for each delivery to those
+// of the first in the same round.
+func BenchmarkTracing(b *testing.B) {
+	const (
+		conns  = 16
+		rounds = 15
+		span   = time.Second / 2
+	)
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	}))
+	b.Cleanup(collector.Close)
+	endpoint := "OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL
+	servers := []*benched{
+		benchServe(b, "off", wantsPipelines, benchBackends[0].make(b), ""),
+		benchServe(b, "off-again", wantsPipelines, benchBackends[0].make(b), ""),
+		benchServe(b, "a-tenth", wantsPipelines, benchBackends[0].make(b), "", endpoint, "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.1"),
+		benchServe(b, "all", wantsPipelines, benchBackends[0].make(b), "", endpoint),
+	}
+	body, loads := pipelineHook(b), make([]*load, len(servers))
+	for i, s := range servers {
+		loads[i] = newLoad(b, s, body, conns)
+		loads[i].run(b, span) // warms up
+		s.workedOff(b)
+	}
+	worked, cpus, tooks := make([][]float64, len(servers)), make([][]float64, len(servers)), make([][]time.Duration, len(servers))
+	for range rounds {
+		for i, s := range servers {
+			before, begin := s.cpu(b), time.Now()
+			took := loads[i].run(b, span)
+			s.workedOff(b)
+			worked[i] = append(worked[i], float64(len(took))/time.Since(begin).Seconds())
+			tooks[i] = append(tooks[i], took...)
+			cpus[i] = append(cpus[i], float64((s.cpu(b)-before).Microseconds())/float64(len(took)))
+		}
+	}
+	ofOff := func(all [][]float64, of int) float64 {
+		ratios := make([]float64, rounds)
+		for round := range ratios {
+			ratios[round] = all[of][round] / all[0][round]
+		}
+		return median(ratios)
+	}
+	for i, s := range servers {
+		printMetrics(b, s.name, metric{"worked/s", median(worked[i])}, metric{"of-off", ofOff(worked, i)}, metric{"p50-ms", quantile(tooks[i], 0.50)},
+			metric{"cpu-us", median(cpus[i])}, metric{"cpu-of-off", ofOff(cpus, i)})
+	}
+}
+
 // BenchmarkEventToAction sends the Job Hooks of failed jobs, 200 a second for
 // 10 seconds, and measures the time from each delivery to the call in which
 // the simulated GitLab receives the request to retry the job.
@@ -492,7 +546,7 @@ type benched struct {
 }
 
 // benchServe starts `pipesteward serve` with the rules and the store.
-func benchServe(b *testing.B, name, ruleFile, store, gitlab string) *benched {
+func benchServe(b *testing.B, name, ruleFile, store, gitlab string, variables ...string) *benched {
 	b.Helper()
 	file := filepath.Join(b.TempDir(), "rules.yaml")
 	if err := os.WriteFile(file, []byte(ruleFile), 0o600); err != nil {
@@ -501,9 +555,9 @@ func benchServe(b *testing.B, name, ruleFile, store, gitlab string) *benched {
 	if gitlab == "" {
 		gitlab = gitlabtest.Start(b, gitlabtest.Options{Now: time.Now}).URL() // an unreachable one is a record in the queue
 	}
-	s := startBenched(b, name, []string{
-		asProgram + "=1", "PIPESTEWARD_GITLAB_TOKEN=" + gitlabtest.DefaultToken, "PIPESTEWARD_WEBHOOK_TOKEN=" + testSecret,
-	}, "serve", "--rules", file, "--store", store, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
+	s := startBenched(b, name, append(variables,
+		asProgram+"=1", "PIPESTEWARD_GITLAB_TOKEN="+gitlabtest.DefaultToken, "PIPESTEWARD_WEBHOOK_TOKEN="+testSecret,
+	), "serve", "--rules", file, "--store", store, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0",
 		"--gitlab-url", gitlab, "--gitlab-alias", fixtureGitLab, "--gitlab-rate", "1000000/1m", "--native-retry-wait", "0s")
 	s.code = http.StatusAccepted
 	if ruleFile == wantsJobs {

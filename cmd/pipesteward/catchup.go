@@ -19,12 +19,14 @@ import (
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/metrics"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 	"github.com/pipesteward/pipesteward/store"
+	"github.com/pipesteward/pipesteward/store/traced"
 )
 
 func catchUpCommand(stdout, stderr io.Writer) *cli.Command {
@@ -151,13 +153,14 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	db = traced.New(db, time.Now)
 	counters := metrics.New(prometheus.NewRegistry())
 	gl, err := app.NewGitLab(o, db, counters.GitLabRequest, log)
 	if err != nil {
 		return err
 	}
 	if err := gl.LearnAddress(ctx); err != nil {
-		log.Warn("GitLab's own address could not be read: failed deliveries with another address than --gitlab-url stay in the queue", "error", err)
+		log.WarnContext(ctx, "GitLab's own address could not be read: failed deliveries with another address than --gitlab-url stay in the queue", "error", err)
 	}
 	receiver, err := app.NewReceiver(o, db, log)
 	if err != nil {
@@ -178,7 +181,7 @@ func catchUp(ctx context.Context, o app.Options, since time.Time, asJSON bool, l
 	}
 	runner := actions.New(actions.Config{
 		Queue: db, Journal: db, Guard: db, GitLab: gl, Receivers: others.Beside(app.BuiltIn(o, db, gl, receiver, log)), Rules: inForce,
-		Now: time.Now, Log: log, Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
+		Now: time.Now, Log: log, Tracer: tracing.Of(ctx), Metrics: counters, Workers: o.Workers(), NativeRetry: o.NativeRetryWait, SeenTTL: o.SeenTTL(),
 	})
 	return workOff(ctx, runner, db, stderr)
 }

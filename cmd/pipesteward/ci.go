@@ -22,10 +22,12 @@ import (
 	"github.com/pipesteward/pipesteward/actions/metrics"
 	"github.com/pipesteward/pipesteward/actions/notify"
 	"github.com/pipesteward/pipesteward/actions/ownpipeline"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store/traced"
 )
 
 // maxCIWait bounds --wait: a runner is occupied meanwhile, and GitLab's own limit of a
@@ -72,7 +74,7 @@ func ciCommand(stdout, stderr io.Writer) *cli.Command {
 			if err := app.JoinSettings(wrong.Err(), err, o.CheckGiven(), logErr); err != nil {
 				return err
 			}
-			return runCI(ctx, o, time.Duration(wait), log.Handler(), stdout)
+			return runCI(ctx, o, time.Duration(wait), tracing.Logger(log).Handler(), stdout)
 		},
 	}
 }
@@ -104,6 +106,7 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	db = traced.New(db, time.Now)
 	gl, err := app.NewGitLab(o, db, nil, log)
 	if err != nil {
 		return err
@@ -123,7 +126,7 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 	if access {
 		config := actions.Config{
 			Queue: db, Journal: db, Guard: db, GitLab: gl, Rules: func() *rules.Rules { return loaded },
-			Now: time.Now, Log: log, Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
+			Now: time.Now, Log: log, Tracer: tracing.Of(ctx), Metrics: metrics.New(prometheus.NewRegistry()), Workers: o.Workers(), NativeRetry: o.NativeRetryWait, Own: own,
 		}
 		var chat notify.Receiver
 		if o.SlackToken != "" {
@@ -133,7 +136,7 @@ func runCI(ctx context.Context, o app.Options, wait time.Duration, handler slog.
 		}
 		others, missing := app.OpenReceivers(loaded, log)
 		if missing != nil { // as without a Slack token
-			log.Warn("some receivers are not notified, because the files of their secrets are not in this job", "error", missing)
+			log.WarnContext(ctx, "some receivers are not notified, because the files of their secrets are not in this job", "error", missing)
 		}
 		config.Receivers = others.Beside(app.BuiltIn(o, db, gl, chat, log))
 		run := ownpipeline.Run{

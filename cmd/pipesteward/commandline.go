@@ -48,6 +48,10 @@ func prepare(c *cli.Command) {
 		prepare(below)
 	}
 	action := c.Action
+	if isTraced(c) {
+		action = withSpan(action)
+		c.Action = action
+	}
 	switch {
 	case len(c.Commands) > 0:
 		c.Action = func(_ context.Context, c *cli.Command) error { return showHelp(c, c.Args().Slice()) }

@@ -120,16 +120,25 @@ func (env *environment) args(more ...string) []string {
 // a process of its own.
 func (env *environment) run(more ...string) *program {
 	env.Helper()
-	return env.runFromEnv(append([]string{
-		"--gitlab-token", gitlabtest.DefaultToken, "--webhook-token", "another", "--webhook-token", testSecret, "--slack-token", testSlack,
-	}, more...)...)
+	return env.runFromEnv(append(secretFlags(), more...)...)
+}
+
+// secretFlags are the flags with the secrets of the tests.
+func secretFlags() []string {
+	return []string{"--gitlab-token", gitlabtest.DefaultToken, "--webhook-token", "another", "--webhook-token", testSecret, "--slack-token", testSlack}
 }
 
 // runFromEnv is run with the secrets of this process's environment.
 func (env *environment) runFromEnv(more ...string) *program {
 	env.Helper()
+	return env.runLogging(func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, nil) }, more...)
+}
+
+// runLogging is runFromEnv with a format of the log.
+func (env *environment) runLogging(format func(io.Writer) slog.Handler, more ...string) *program {
+	env.Helper()
 	p := &program{T: env.T, ended: make(chan error, 1)}
-	service, err := app.New(env.Context(), env.options(more...), slog.New(store.QuietOutages(slog.NewJSONHandler(p, nil))))
+	service, err := app.New(env.Context(), env.options(more...), slog.New(store.QuietOutages(format(p))))
 	if err != nil {
 		env.Fatal(err)
 	}

@@ -43,24 +43,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if _, status := errors.AsType[*statusError](err); out.err != nil && (err == nil || status) {
 		err = out.err
 	}
-	if err != nil {
-		if result, ok := errors.AsType[*statusError](err); ok {
-			return result.status
-		}
-		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			err = errStopped
-		}
-		if !errors.Is(err, errReported) {
-			fmt.Fprintln(stderr, errorText(err.Error(), wrap.Columns(stderr)))
-		}
-		_, misused := errors.AsType[*usageError](err)
-		settings, _ := errors.AsType[app.SettingErrors](err)
-		if misused || settings.Malformed() {
-			return 2
-		}
-		return 1
+	status := exitStatus(err)
+	if _, says := errors.AsType[*statusError](err); err == nil || says {
+		return status
 	}
-	return 0
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errStopped
+	}
+	if !errors.Is(err, errReported) {
+		fmt.Fprintln(stderr, errorText(err.Error(), wrap.Columns(stderr)))
+	}
+	return status
+}
+
+// exitStatus returns the exit status of a command that ends with an error, nil included.
+func exitStatus(err error) int {
+	result, says := errors.AsType[*statusError](err)
+	_, misused := errors.AsType[*usageError](err)
+	settings, _ := errors.AsType[app.SettingErrors](err)
+	switch {
+	case err == nil:
+		return 0
+	case says:
+		return result.status
+	case misused, settings.Malformed():
+		return 2
+	}
+	return 1
 }
 
 // errorText returns an error as it is printed, in lines of at most width columns; 0: of any

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"os"
 	"regexp"
@@ -152,5 +153,57 @@ func TestRunbookCommands(t *testing.T) {
 				t.Errorf("%s: there is no %s", c[1], flag)
 			}
 		}
+	}
+}
+
+// TestMetricsStayFew: whatever names hooks bring, of projects, jobs, refs and failure reasons,
+// of events and headers, /metrics has the series that the first of them made.
+func TestMetricsStayFew(t *testing.T) {
+	t.Parallel()
+	env := newEnvironment(t)
+	env.write("rules.yaml", testRules+`
+  - {name: broken, on: job, if: 'int(job.name) > 0', actions: [retry]}
+`)
+	p := env.run()
+	hostile := func(n int) {
+		name := fmt.Sprintf("hostile-%d-%s", n, strings.Repeat("x", n))
+		project := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop-" + name})
+		pipeline := env.gitlab.AddPipeline(project.ID, gitlabtest.Pipeline{Ref: "ref-" + name}, gitlabtest.Job{Name: "job-" + name})
+		job := env.gitlab.Latest(pipeline.ID, "job-"+name)
+		env.gitlab.Finish(job.ID, "failed", "stuck_or_timeout_failure")
+		body := env.gitlab.JobHookBody(job.ID)
+		p.post(body)
+		p.post(bytes.ReplaceAll(body, []byte("stuck_or_timeout_failure"), []byte("reason_"+name)))
+		p.post(bytes.ReplaceAll(body, []byte(`"object_kind":"build"`), []byte(`"object_kind":"kind_`+name+`"`)))
+		p.post(bytes.ReplaceAll(body, []byte(`"failed"`), []byte(`"status_`+name+`"`)))
+		p.post([]byte(name))
+	}
+	series := func() map[string]bool {
+		p.workedOff()
+		_, text := p.get("/metrics")
+		found := map[string]bool{}
+		for line := range strings.Lines(text) {
+			if name, _, is := strings.Cut(line, " "); is && strings.HasPrefix(line, "pipesteward_") {
+				if i := strings.LastIndex(line, "} "); i >= 0 {
+					name = line[:i+1]
+				}
+				found[name] = true
+			}
+		}
+		return found
+	}
+	hostile(1)
+	few := series()
+	for n := range 50 {
+		hostile(n + 2)
+	}
+	for name := range series() {
+		// What is checked in the background reads GitLab when its time has come.
+		if strings.Contains(name, "hostile") || !few[name] && !strings.HasPrefix(name, "pipesteward_gitlab_requests_total{") {
+			t.Errorf("the hooks have made the series %.200s", name)
+		}
+	}
+	if len(few) < 20 {
+		t.Errorf("only %d series were found", len(few))
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/rest"
+	"github.com/pipesteward/pipesteward/actions/tracing"
 	"github.com/pipesteward/pipesteward/cmd/pipesteward/app"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
 	"github.com/pipesteward/pipesteward/handlers/webhook"
@@ -187,7 +188,7 @@ func commandSettings(c *cli.Command, stderr io.Writer, scope string, needed ...s
 	o, err := readSettings(c)
 	o.TokenScope = scope
 	log, logErr := newLogger(c, stderr)
-	return o, log, app.JoinSettings(err, o.CheckGiven(), o.CheckPresent(append([]string{"gitlab-token"}, needed...)...), logErr)
+	return o, tracing.Logger(log), app.JoinSettings(err, o.CheckGiven(), o.CheckPresent(append([]string{"gitlab-token"}, needed...)...), logErr)
 }
 
 // The scopes of GitLab's tokens: to read, and to change something, too.

@@ -25,6 +25,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/expression/limits"
 	"github.com/pipesteward/pipesteward/rules/rulefile"
+	"github.com/pipesteward/pipesteward/store/traced"
 )
 
 func sweepCommand(stdout, stderr io.Writer) *cli.Command {
@@ -71,6 +72,7 @@ func runSweep(ctx context.Context, o app.Options, only sweepOptions, log *slog.L
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	db = traced.New(db, time.Now)
 	gl, err := app.NewGitLab(o, db, nil, log)
 	if err != nil {
 		return err

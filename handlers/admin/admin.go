@@ -18,6 +18,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/handlers/auth"
@@ -94,7 +95,7 @@ type RulesState struct {
 // a POST.
 const PathMCP = "/mcp"
 
-// Config is what New needs; all of it is required but Page and Assistants.
+// Config is what New needs; all of it is required but Page, Assistants and Tracer.
 type Config struct {
 	Addr       net.Addr         // of the listener
 	Auth       *auth.Authorizer // says who may use it; nil: whoever reaches it
@@ -135,6 +136,7 @@ type Config struct {
 	Assistants interface{ Register(e *echo.Echo) }
 	Now        func() time.Time
 	Log        *slog.Logger
+	Tracer     trace.Tracer // of the requests, see traced; nil: they are not traced
 }
 
 type admin struct{ Config }
@@ -183,7 +185,7 @@ var openAPI []byte
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
-	e.Use(a.ownHosts, a.sameOrigin, cfg.Auth.Require(a.needs), knownQuery)
+	e.Use(a.ownHosts, a.sameOrigin, cfg.Auth.Require(a.needs), a.traced, knownQuery)
 	cfg.Auth.Register(e)
 	healthy := func(c echo.Context) error { return c.JSON(http.StatusOK, handlers.Response{Status: "ok"}) }
 	e.GET("/healthz", healthy)
@@ -280,6 +282,6 @@ func (a *admin) unavailable(c echo.Context, err error) error {
 	if errors.Is(err, event.ErrUnreadablePauses) || errors.Is(err, event.ErrUnreadableMutes) {
 		return c.JSON(http.StatusInternalServerError, handlers.Response{Error: err.Error()})
 	}
-	a.Log.Error("store did not answer", "path", c.Path(), store.Outage(err))
+	a.Log.ErrorContext(c.Request().Context(), "store did not answer", "path", c.Path(), store.Outage(err))
 	return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "the store did not answer: see /readyz and the log"})
 }

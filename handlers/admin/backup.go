@@ -50,11 +50,11 @@ func (a *admin) backup(c echo.Context) error {
 	case busy:
 		return c.JSON(http.StatusConflict, handlers.Response{Error: state.Error()})
 	case err != nil:
-		a.Log.Error("no backup of the store could be made", "user", auth.User(c), "error", err)
+		a.Log.ErrorContext(c.Request().Context(), "no backup of the store could be made", "user", auth.User(c), "error", err)
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "no backup of the store could be made: " + err.Error()})
 	}
 	defer func() { _ = copied.Close() }() // it is read only
-	a.Log.Info("a backup of the store is sent", "user", auth.User(c), "from", c.RealIP())
+	a.Log.InfoContext(c.Request().Context(), "a backup of the store is sent", "user", auth.User(c), "from", c.RealIP())
 	c.Response().Header().Set(echo.HeaderContentLength, strconv.FormatInt(size, 10))
 	return c.Stream(http.StatusOK, echo.MIMEOctetStream, copied)
 }

@@ -72,7 +72,7 @@ func (a *admin) decisions(c echo.Context) error {
 		entries, page.Next, err = a.Decisions.Find(ctx, q)
 	}
 	for _, entry := range entries {
-		if o, ok := a.outcome(entry); ok {
+		if o, ok := a.outcome(ctx, entry); ok {
 			page.Decisions = append(page.Decisions, o)
 		}
 	}
@@ -91,9 +91,9 @@ func (a *admin) page(c echo.Context, page any, err error) error {
 }
 
 // outcome decodes a journal entry, and hides secrets.
-func (a *admin) outcome(entry store.Entry) (o event.Outcome, ok bool) {
+func (a *admin) outcome(ctx context.Context, entry store.Entry) (o event.Outcome, ok bool) {
 	if err := json.Unmarshal(entry.Body, &o); err != nil {
-		a.Log.Error("journal entry not readable", "decision", entry.ID, "error", err)
+		a.Log.ErrorContext(ctx, "journal entry not readable", "decision", entry.ID, "error", err)
 		return o, false
 	}
 	hide(&o.Decision)

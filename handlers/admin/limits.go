@@ -70,7 +70,7 @@ func (a *admin) limits(c echo.Context) error {
 	var of []event.Decision
 	known := map[string]bool{}
 	for _, entry := range entries {
-		o, ok := a.outcome(entry)
+		o, ok := a.outcome(ctx, entry)
 		id := o.Meta.Instance + "/" + strconv.FormatInt(o.Project.ID, 10)
 		if ok && o.Action.Verb == event.VerbRetry && !known[id] && len(of) < limitsProjects {
 			known[id] = true

@@ -122,7 +122,7 @@ func (a *admin) changed(c echo.Context, change event.Change) {
 	defer cancel()
 	change.From = c.RealIP()
 	if err := a.Changes.Record(ctx, change); err != nil {
-		a.Log.Error("a change by an operator could not be recorded", "change", change.Action, "target", change.Target, "by", change.By, "from", change.From, "error", err)
+		a.Log.ErrorContext(c.Request().Context(), "a change by an operator could not be recorded", "change", change.Action, "target", change.Target, "by", change.By, "from", change.From, "error", err)
 	}
 }
 

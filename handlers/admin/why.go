@@ -40,6 +40,6 @@ func (a *admin) why(c echo.Context) error {
 	case requested != nil:
 		return badRequest(c, err)
 	}
-	a.Log.Error("a story can't be told", "error", err)
+	a.Log.ErrorContext(c.Request().Context(), "a story can't be told", "error", err)
 	return c.JSON(http.StatusInternalServerError, handlers.Response{Error: "the story can't be told: see the log"})
 }

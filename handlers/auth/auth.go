@@ -111,7 +111,7 @@ func (a *Authorizer) Require(needs func(echo.Context) Role) echo.MiddlewareFunc 
 				return next(c)
 			}
 			if why := a.roles.lacks(sender, needed, a.kind); why != "" {
-				a.log.Info("request to the admin address refused", "user", sender.User, "reason", why, "method", c.Request().Method, "path", c.Path())
+				a.log.InfoContext(c.Request().Context(), "request to the admin address refused", "user", sender.User, "reason", why, "method", c.Request().Method, "path", c.Path())
 				return refuse(c, forbidden("%s", why))
 			}
 			c.Set(userKey, sender.User)

@@ -62,7 +62,7 @@ func (p *passwords) authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, err
 	}
 	if !right {
-		p.log.Info("wrong user or password at the admin address", "user", user, "from", senderOf(r))
+		p.log.InfoContext(r.Context(), "wrong user or password at the admin address", "user", user, "from", senderOf(r))
 		return Identity{}, passwordWanted("the user or the password is wrong")
 	}
 	return Identity{User: user}, nil

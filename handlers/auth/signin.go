@@ -177,7 +177,7 @@ func (s *signIn) begin(c echo.Context) error {
 	defer cancel()
 	_, application, err := s.application(ctx)
 	if err != nil {
-		s.log.Error("nobody can sign in: GitLab did not describe itself", "gitlab", s.config.Issuer, "error", err)
+		s.log.ErrorContext(ctx, "nobody can sign in: GitLab did not describe itself", "gitlab", s.config.Issuer, "error", err)
 		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "GitLab did not answer as an OpenID provider: see the log, and try again"})
 	}
 	p := pendingSignIn{
@@ -210,7 +210,7 @@ func (s *signIn) callback(c echo.Context) error {
 		return c.JSON(http.StatusBadRequest, handlers.Response{Error: "this browser did not begin this sign-in, or more than ten minutes ago, or it is done: begin at " + pathSignIn})
 	}
 	if why := c.QueryParam("error"); why != "" {
-		s.log.Info("sign-in refused by GitLab", "reason", why)
+		s.log.InfoContext(c.Request().Context(), "sign-in refused by GitLab", "reason", why)
 		return c.JSON(http.StatusUnauthorized, handlers.Response{Error: "GitLab did not sign you in: begin again at " + pathSignIn})
 	}
 	ctx, cancel := withTimeout(c.Request())
@@ -225,14 +225,14 @@ func (s *signIn) callback(c echo.Context) error {
 		return refuse(c, err)
 	}
 	if failed != nil {
-		s.log.Warn("sign-in failed", "error", failed)
+		s.log.WarnContext(ctx, "sign-in failed", "error", failed)
 		return c.JSON(http.StatusUnauthorized, handlers.Response{Error: "the sign-in failed: see the log, and begin again at " + pathSignIn})
 	}
 	current := session{User: sender.User, Groups: s.roles.named(sender.Groups), Expires: s.now().Add(s.config.SessionLifetime).UTC(), FormToken: rand.Text()}
 	if err := s.sessions.set(c.Response(), s.sealer.Load(), current, s.config.SessionLifetime); err != nil {
 		return err
 	}
-	s.log.Info("signed in", "user", sender.User, "role", s.roles.of(sender).String(), "from", senderOf(c.Request()))
+	s.log.InfoContext(c.Request().Context(), "signed in", "user", sender.User, "role", s.roles.of(sender).String(), "from", senderOf(c.Request()))
 	return c.Redirect(http.StatusFound, p.ReturnTo)
 }
 
@@ -353,7 +353,7 @@ func (s *signIn) signOut(c echo.Context) error {
 	}
 	s.sessions.remove(c.Response())
 	if ok {
-		s.log.Info("signed out", "user", current.User)
+		s.log.InfoContext(c.Request().Context(), "signed out", "user", current.User)
 	}
 	return c.JSON(http.StatusOK, handlers.Response{Status: "signed out; begin again at " + pathSignIn})
 }

@@ -104,7 +104,7 @@ func (s *Shared) Deliveries(ctx context.Context, match func(*event.Delivery) boo
 			return true
 		})
 		if err != nil {
-			s.Logger.Warn("the deliveries of other replicas can't be read: those of this process are listed", store.Outage(err))
+			s.Logger.WarnContext(ctx, "the deliveries of other replicas can't be read: those of this process are listed", store.Outage(err))
 			return s.Log.Deliveries(ctx, match, since, cursor, limit)
 		}
 	}

@@ -164,7 +164,7 @@ func (p *Page) change(c echo.Context, v *view) error {
 func (p *Page) fail(r *request, v *view, err error) error {
 	code := codeOf(err)
 	if code == http.StatusInternalServerError {
-		p.Log.Error("the page can't be shown", "path", r.c.Path(), "error", err)
+		p.Log.ErrorContext(r.c.Request().Context(), "the page can't be shown", "path", r.c.Path(), "error", err)
 		err = errors.New("something went wrong here: see the log")
 	}
 	s := p.frame(r, v)

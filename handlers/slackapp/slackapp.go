@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/handlers"
@@ -51,6 +52,7 @@ type Config struct {
 	Queue      Queue
 	Now        func() time.Time
 	Log        *slog.Logger
+	Tracer     trace.Tracer  // begins the traces of requests that are stored; optional
 	PutTimeout time.Duration // for storing a request; 0 means DefaultPutTimeout
 	BodyWait   time.Duration // for the body of one that is posted; 0 means DefaultBodyWait
 }
@@ -73,7 +75,7 @@ func (c *Config) put(ctx context.Context, requests []chatops.Request) error {
 	}
 	added, err := c.Queue.Put(ctx, records...)
 	if err != nil {
-		c.Log.Error("request from Slack not stored: Slack shows the person an error", store.Outage(err))
+		c.Log.ErrorContext(ctx, "request from Slack not stored: Slack shows the person an error", store.Outage(err))
 		return err
 	}
 	for i, r := range records {
@@ -81,7 +83,7 @@ func (c *Config) put(ctx context.Context, requests []chatops.Request) error {
 		if added[i] {
 			result = "stored"
 		}
-		c.Log.Debug("request from Slack", "record", r.ID, "result", result)
+		c.Log.DebugContext(ctx, "request from Slack", "record", r.ID, "result", result)
 	}
 	return nil
 }
@@ -130,7 +132,7 @@ func (h *Handler) SetSecrets(secrets []string) error {
 // serve returns the handler of one path, whose bodies decode reads.
 func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r, v := c.Request(), p.verifier.Load()
+		at, r, v := p.Now(), c.Request(), p.verifier.Load()
 		if err := v.checkTimestamp(r.Header); err != nil { // before the body: anybody can send one
 			return p.refuse(c, http.StatusUnauthorized, err)
 		}
@@ -149,17 +151,20 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 		if kind, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)); err != nil || kind != echo.MIMEApplicationForm {
 			return p.refuse(c, http.StatusBadRequest, errors.New("the body is not "+echo.MIMEApplicationForm+", which Slack sends"))
 		}
-		requests, err := decode(body, p.Now())
+		requests, err := decode(body, at)
 		switch ignored := (*ignoredError)(nil); {
 		case errors.As(err, &ignored):
-			p.Log.Debug("interaction in Slack ignored", "reason", ignored.kind)
+			p.Log.DebugContext(c.Request().Context(), "interaction in Slack ignored", "reason", ignored.kind)
 			return c.NoContent(http.StatusOK)
 		case err != nil:
 			return p.refuse(c, http.StatusBadRequest, err)
 		}
-		if err := p.put(r.Context(), requests); err != nil {
+		ctx, span := handlers.BeginSpan(p.Tracer, r, c.Path(), at)
+		if err := p.put(ctx, requests); err != nil {
+			handlers.EndSpan(span, http.StatusInternalServerError, "the request could not be stored")
 			return c.JSON(http.StatusInternalServerError, handlers.Response{Error: "the request could not be stored: try again later"})
 		}
+		handlers.EndSpan(span, http.StatusOK, "")
 		return c.NoContent(http.StatusOK)
 	}
 }
@@ -167,7 +172,7 @@ func (p *posted) serve(decode func(form []byte, at time.Time) ([]chatops.Request
 // refuse rejects a request, and logs that if not too many were refused just before.
 func (p *posted) refuse(c echo.Context, code int, reason error) error {
 	if before, line := p.refusals.Next(p.Now()); line {
-		p.Log.Warn("request from Slack refused", "code", code, "from", c.RealIP(), "reason", reason, "unlogged", before)
+		p.Log.WarnContext(c.Request().Context(), "request from Slack refused", "code", code, "from", c.RealIP(), "reason", reason, "unlogged", before)
 	}
 	return c.JSON(code, handlers.Response{Error: reason.Error()})
 }

@@ -13,6 +13,9 @@ import (
 
 	slackapi "github.com/slack-go/slack"
 	"github.com/slack-go/slack/socketmode"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pipesteward/pipesteward/actions/chatops"
 	"github.com/pipesteward/pipesteward/rules/joblog/redact"
@@ -94,7 +97,7 @@ func (s *Socket) Run(ctx context.Context) {
 		if _, is := errors.AsType[slackapi.StatusCodeError](err); is { // Slack's API answers with JSON
 			reason, advice = "another server answers instead of Slack's API", "check --slack-api-url and the proxy"
 		}
-		s.cfg.Log.Error(reason+": buttons and commands in Slack do not work", "error", hidden(err, token), "advice", advice)
+		s.cfg.Log.ErrorContext(ctx, reason+": buttons and commands in Slack do not work", "error", hidden(err, token), "advice", advice)
 		s.failed = true
 		again := time.NewTimer(refusedWait)
 		select {
@@ -134,17 +137,17 @@ func (s *Socket) connect(ctx context.Context, token string) error {
 func (s *Socket) handle(ctx context.Context, client *socketmode.Client, e socketmode.Event, token string) {
 	switch e.Type {
 	case socketmode.EventTypeConnected:
-		s.cfg.Log.Info("connected to Slack in Socket Mode")
+		s.cfg.Log.InfoContext(ctx, "connected to Slack in Socket Mode")
 		s.failed = false
 		return
 	case socketmode.EventTypeConnectionError:
 		if failure, is := e.Data.(*slackapi.ConnectionErrorEvent); is && !s.failed && ctx.Err() == nil {
-			s.cfg.Log.Warn("no connection to Slack in Socket Mode: until there is one, buttons and commands in Slack do not work", "error", hidden(failure.ErrorObj, token))
+			s.cfg.Log.WarnContext(ctx, "no connection to Slack in Socket Mode: until there is one, buttons and commands in Slack do not work", "error", hidden(failure.ErrorObj, token))
 			s.failed = true
 		}
 		return
 	case socketmode.EventTypeErrorBadMessage:
-		s.cfg.Log.Warn("a message of Slack in Socket Mode can't be read")
+		s.cfg.Log.WarnContext(ctx, "a message of Slack in Socket Mode can't be read")
 		return
 	default:
 	}
@@ -162,18 +165,36 @@ func (s *Socket) handle(ctx context.Context, client *socketmode.Client, e socket
 	}
 	switch ignored := (*ignoredError)(nil); {
 	case errors.As(err, &ignored):
-		s.cfg.Log.Debug("interaction in Slack ignored", "reason", ignored.kind)
+		s.cfg.Log.DebugContext(ctx, "interaction in Slack ignored", "reason", ignored.kind)
 	case err != nil:
-		s.cfg.Log.Warn("request from Slack refused", "reason", err)
+		s.cfg.Log.WarnContext(ctx, "request from Slack refused", "reason", err)
 		return
 	}
-	if s.cfg.put(ctx, requests) != nil {
+	storing, end := s.begin(ctx, e.Request.Type)
+	err = s.cfg.put(storing, requests)
+	end(err)
+	if err != nil {
 		return // it is logged
 	}
-	sending, end := context.WithTimeout(ctx, ackFor) // without a connection, nothing is sent
-	defer end()
+	sending, stop := context.WithTimeout(ctx, ackFor) // without a connection, nothing is sent
+	defer stop()
 	if err := client.AckCtx(sending, e.Request.EnvelopeID, nil); err != nil && ctx.Err() == nil {
-		s.cfg.Log.Warn("a request from Slack is stored, but Slack does not know it", "error", hidden(err, token))
+		s.cfg.Log.WarnContext(ctx, "a request from Slack is stored, but Slack does not know it", "error", hidden(err, token))
+	}
+}
+
+// begin begins the span of an envelope that is stored, if requests are traced.
+func (s *Socket) begin(ctx context.Context, kind string) (_ context.Context, end func(error)) {
+	if s.cfg.Tracer == nil {
+		return ctx, func(error) {}
+	}
+	ctx, span := s.cfg.Tracer.Start(ctx, "receive "+kind, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		semconv.MessagingSystemKey.String("slack"), semconv.MessagingOperationTypeReceive, semconv.MessagingOperationName("receive"), semconv.MessagingDestinationName(kind)))
+	return ctx, func(err error) {
+		if err != nil {
+			span.SetStatus(codes.Error, "the request could not be stored")
+		}
+		span.End()
 	}
 }
 

@@ -77,7 +77,7 @@ func (d *delivery) ended(code int, result, reason string) {
 
 // record keeps what became of a delivery, and logs it: the first one of its project always,
 // all others for debugging.
-func (w *webhook) record(d *delivery) {
+func (w *webhook) record(ctx context.Context, d *delivery) {
 	if w.Deliveries != nil {
 		w.Deliveries.Record(d.Delivery)
 	}
@@ -88,7 +88,7 @@ func (w *webhook) record(d *delivery) {
 			level, message = slog.LevelInfo, "the first delivery of a project since the start"
 		}
 	}
-	if ctx := context.Background(); w.Log.Enabled(ctx, level) {
+	if w.Log.Enabled(ctx, level) {
 		w.Log.Log(ctx, level, message, "event", d.Event, "kind", d.Kind, "project", d.Project, "project_id", d.ProjectID, "pipeline", d.Pipeline, "job", d.Job, "job_name", d.JobName,
 			"status", d.Status, "result", d.Result, "code", d.Code, "reason", d.Reason, "hook", d.Hook, "from", d.From, "agent", d.Agent)
 	}

@@ -16,10 +16,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/pipesteward/pipesteward/handlers"
 	"github.com/pipesteward/pipesteward/rules/event"
@@ -158,9 +155,6 @@ func New(cfg Config) (*Handler, error) {
 	if w.BodyWait == 0 {
 		w.BodyWait = DefaultBodyWait
 	}
-	if w.Tracer == nil {
-		w.Tracer = noop.Tracer{}
-	}
 	w.verifier.Store(v)
 	w.bodies = newBodies(w.MaxBody, w.BodyWait)
 	if w.PutTimeout == 0 {
@@ -190,8 +184,8 @@ func (w *Handler) SetCredentials(c Credentials) error {
 // so each error names its remedy.
 func (w *webhook) serve(c echo.Context) error {
 	r := c.Request()
-	d := w.arrived(c)
-	defer w.record(d)
+	ctx, d := r.Context(), w.arrived(c)
+	defer func() { w.record(ctx, d) }()
 	verifier := w.verifier.Load()
 	signed := verifier.signed(r.Header)
 	d.Event = bounded(keyOf(r.Header, signed), maxHeader)
@@ -222,7 +216,7 @@ func (w *webhook) serve(c echo.Context) error {
 			return w.refuse(c, d, http.StatusUnauthorized, event.DeliveryUnauthorized, err)
 		}
 		d.Authenticated = true
-		if err := w.bodies.prove(r.Context(), in); err != nil {
+		if err := w.bodies.prove(ctx, in); err != nil {
 			return w.refuse(c, d, http.StatusInternalServerError, event.DeliveryUnavailable, err)
 		}
 	}
@@ -253,8 +247,8 @@ func (w *webhook) serve(c echo.Context) error {
 	e.Meta.ReceivedAt = w.Now().UTC()
 	d.identified(&e, w.GitLab.Instance())
 
-	ctx, span := w.Tracer.Start(r.Context(), http.MethodPost+" "+Path, trace.WithTimestamp(d.At), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(semconv.HTTPRequestMethodPost, semconv.HTTPRoute(Path), attribute.String("pipesteward.event.kind", e.Meta.Kind)))
+	var span trace.Span
+	ctx, span = handlers.BeginSpan(w.Tracer, r, Path, d.At)
 	defer func() { end(span, d) }()
 	added, err := w.put(ctx, e)
 	switch {
@@ -272,11 +266,10 @@ func (w *webhook) serve(c echo.Context) error {
 // without a right token or signature cause none. GitLab sends no trace context, and that of
 // another sender is ignored.
 func end(span trace.Span, d *delivery) {
-	span.SetAttributes(semconv.HTTPResponseStatusCode(d.Code), attribute.String("pipesteward.delivery.result", d.Result))
-	if d.Code >= http.StatusInternalServerError {
-		span.SetStatus(codes.Error, d.Reason)
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("pipesteward.event.kind", d.Kind), attribute.String("pipesteward.delivery.result", d.Result))
 	}
-	span.End()
+	handlers.EndSpan(span, d.Code, d.Reason)
 }
 
 var errUnavailable = errors.New("the event could not be stored: send it again later")
@@ -308,7 +301,7 @@ func (w *webhook) accept(c echo.Context, d *delivery, code int, kind, result, re
 // refuse rejects a delivery, and logs that if not too many were refused just before.
 func (w *webhook) refuse(c echo.Context, d *delivery, code int, result string, reason error) error {
 	if before, line := w.refusals.Next(w.Now()); line {
-		w.Log.Warn("delivery refused", "code", code, "from", d.From, "reason", reason, "unlogged", before)
+		w.Log.WarnContext(c.Request().Context(), "delivery refused", "code", code, "from", d.From, "reason", reason, "unlogged", before)
 	}
 	return w.answer(c, d, code, kindOther, result, reason)
 }

@@ -38,8 +38,8 @@ type Config struct {
 	MaxWait time.Duration    // a GET for which GitLab requires a longer wait is not repeated
 
 	Now     func() time.Time
-	Sleep   func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first
-	Observe func(endpoint string, code int)                  // called after every request; code 0: no answer
+	Sleep   func(ctx context.Context, d time.Duration) error     // returns ctx's error when ctx ends first
+	Observe func(ctx context.Context, endpoint string, code int) // called after every request; code 0: no answer
 }
 
 // Client sends requests to one GitLab instance. It is safe for concurrent use.
@@ -54,7 +54,7 @@ type Client struct {
 	ahead    *atomic.Pointer[time.Duration]   // how far now is ahead of GitLab's clock, by its last answer; nil: unknown
 	quota    *atomic.Pointer[ratelimit.Quota] // that GitLab's last answer announced; nil: none
 	sleep    func(context.Context, time.Duration) error
-	observe  func(string, int)
+	observe  func(context.Context, string, int)
 
 	// Of a view, see view.go.
 	budget   *budget // nil: none

@@ -183,7 +183,7 @@ func (c *Client) exchange(ctx context.Context, r Request, p ratelimit.Priority, 
 		status, limited, after = resp.StatusCode, answer.IsEndpointLimit(), c.queue.Observe(ctx, r.limits(), answer)
 	}
 	if resp != nil || ctx.Err() == nil || s.written {
-		c.observe(r.Endpoint, status)
+		c.observe(traced, r.Endpoint, status)
 	}
 	var message string
 	switch {

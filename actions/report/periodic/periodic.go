@@ -69,7 +69,7 @@ func (s *Sender) Run(ctx context.Context) {
 	queued := map[string]bool{} // ids of this process: each is put once
 	for {
 		if err := s.Check(ctx, queued); err != nil && ctx.Err() == nil {
-			s.Log.Error("the next reports can't be queued; that is tried again soon", store.Outage(err))
+			s.Log.ErrorContext(ctx, "the next reports can't be queued; that is tried again soon", store.Outage(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -113,7 +113,7 @@ func next(r rules.Report, now time.Time) []store.Record {
 func (s *Sender) Handle(ctx context.Context, l *worker.Lease, rec Record) error {
 	r, wanted := s.wanted(rec)
 	if !wanted {
-		s.Log.Info("a report is not sent: the rule files no longer ask for it", "report", rec.Report, "due", rec.Due)
+		s.Log.InfoContext(ctx, "a report is not sent: the rule files no longer ask for it", "report", rec.Report, "due", rec.Due)
 		return l.Done(ctx)
 	}
 	sums, err := s.Reports.Report(ctx, report.Query{Since: rec.Due.Add(-time.Duration(r.Span)), Project: r.Project, DryRun: r.DryRun})

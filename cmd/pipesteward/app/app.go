@@ -204,7 +204,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		return nil, err
 	}
 
-	inSlack, err := newSlackRequests(o, db, log)
+	inSlack, err := newSlackRequests(o, db, tracer, log)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
 	adminAPI := admin.New(admin.Config{
 		Reports: answers.Reports{Reader: journal, Rules: a.rules.Rules}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: answers.Decisions{Index: decisions}, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log,
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: answers.Decisions{Index: decisions}, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log, Tracer: tracer,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{
@@ -321,11 +321,11 @@ func (a *App) Run(ctx context.Context) (err error) {
 	for _, start := range a.parts {
 		a.closers = append(a.closers, start(ctx))
 	}
-	a.log.Info("pipesteward serves", "version", a.options.Version, "webhooks", a.WebhookURL(), "admin", a.AdminURL(),
+	a.log.InfoContext(ctx, "pipesteward serves", "version", a.options.Version, "webhooks", a.WebhookURL(), "admin", a.AdminURL(),
 		"rules", a.rules.Rules().Len(), "gitlab", a.gitlab.Instance(), "slack", a.options.SlackToken != "", "dry_run", a.options.DryRun)
 	select {
 	case <-ctx.Done():
-		a.log.Info("pipesteward stops: no more webhooks are accepted; work in flight ends or returns to the queue")
+		a.log.InfoContext(ctx, "pipesteward stops: no more webhooks are accepted; work in flight ends or returns to the queue")
 		return nil
 	case err := <-damaged(a.store):
 		return err

@@ -48,7 +48,7 @@ func (f *follower) run(ctx context.Context) {
 		case <-changes.Reported:
 			settled.Reset(settleFor)
 		case err := <-changes.Missed:
-			f.log.Warn("changes of "+f.name+" may have been missed", "error", err)
+			f.log.WarnContext(ctx, "changes of "+f.name+" may have been missed", "error", err)
 			settled.Reset(settleFor)
 		case <-settled.C:
 			f.warnLate(changes.Renew())

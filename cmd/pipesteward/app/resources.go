@@ -46,7 +46,7 @@ func OpenStore(ctx context.Context, setting string, keep Retention, log *slog.Lo
 		return nil, err
 	}
 	for _, warning := range db.Warnings() {
-		log.Warn("the store may lose what it acknowledged", "reason", warning)
+		log.WarnContext(ctx, "the store may lose what it acknowledged", "reason", warning)
 	}
 	return db, nil
 }
@@ -93,11 +93,11 @@ func NewGitLab(o Options, limiter ratelimit.Limiter, observe func(endpoint strin
 
 // newGitLab is NewGitLab; anonymous: its requests carry no token if the options give none.
 func newGitLab(o Options, anonymous bool, limiter ratelimit.Limiter, observe func(endpoint string, code int), log *slog.Logger) (*gitlab.Client, error) {
-	observed := func(endpoint string, code int) {
+	observed := func(ctx context.Context, endpoint string, code int) {
 		if observe != nil {
 			observe(endpoint, code)
 		}
-		log.Debug("request to GitLab", "endpoint", endpoint, "code", code)
+		log.DebugContext(ctx, "request to GitLab", "endpoint", endpoint, "code", code)
 	}
 	gl, err := gitlab.New(gitlab.Config{
 		BaseURL: o.GitLabURL, Aliases: o.GitLabAliases, Token: o.GitLabToken, JobToken: o.JobToken, Anonymous: anonymous, Version: o.Version,

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/pipesteward/pipesteward/actions/slack"
 	"github.com/pipesteward/pipesteward/handlers/slackapp"
 )
@@ -22,8 +24,8 @@ type slackRequests struct {
 func (o Options) takesSlackRequests() bool { return len(o.SlackSecrets) > 0 || o.SlackAppToken != "" }
 
 // newSlackRequests returns the ways in that the options turn on.
-func newSlackRequests(o Options, queue slackapp.Queue, log *slog.Logger) (s slackRequests, err error) {
-	cfg := slackapp.Config{Queue: queue, Now: time.Now, Log: log}
+func newSlackRequests(o Options, queue slackapp.Queue, tracer trace.Tracer, log *slog.Logger) (s slackRequests, err error) {
+	cfg := slackapp.Config{Queue: queue, Now: time.Now, Log: log, Tracer: tracer}
 	if len(o.SlackSecrets) > 0 {
 		if s.posted, err = slackapp.New(cfg, o.SlackSecrets); err != nil {
 			return slackRequests{}, fmt.Errorf("--slack-signing-secret: %w", err)
