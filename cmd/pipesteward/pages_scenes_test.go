@@ -45,7 +45,7 @@ var pageScenes = map[string]func(*sandbox){
 	"deploy/README.md#what-must-persist-and-its-backup": stores,
 }
 
-// newcomer is a GitLab with a group, which has no webhooks.
+// newcomer is a GitLab with a group, which has a job of the past and no webhooks.
 func newcomer(s *sandbox) {
 	text, err := os.ReadFile(repositoryTop + "/rules.example.yaml")
 	if err != nil {
@@ -53,7 +53,7 @@ func newcomer(s *sandbox) {
 	}
 	s.write("rules.yaml", string(text))
 	s.gitlab.AddGroup(gitlabtest.Group{Path: "platform"})
-	s.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+	s.stuckJob()
 	var address string
 	address, s.reachedAt = s.publicAddress()
 	s.words = append(s.words, "https://pipesteward.example.com/webhooks/gitlab", address)
