@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -172,6 +174,7 @@ func (s *sandbox) programs(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 func (s *sandbox) pipesteward(ctx context.Context, args []string) error {
 	shell := interp.HandlerCtx(ctx)
 	defer s.set(shell.Env)()
+	s.Chdir(shell.Dir)
 	args = append([]string{"pipesteward"}, args[1:]...)
 	switch {
 	case slices.Contains(args, "demo"): // TestDemo and TestDemoKeeps run it

@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -75,19 +77,6 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// sections returns the sections of a document, from each heading up to the next one.
-func sections(text string) (all []part) {
-	headings := regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatchIndex(withoutCode(text), -1)
-	for i, at := range headings {
-		end := len(text)
-		if i+1 < len(headings) {
-			end = headings[i+1][0]
-		}
-		all = append(all, part{text[at[2]:at[3]], text[at[0]:end]})
-	}
-	return all
-}
-
 // runs runs commands one after another in one shell.
 func (s *sandbox) runs(shown []example) {
 	s.Helper()
@@ -122,9 +111,9 @@ func (s *sandbox) runsStatement(shell *interp.Runner, statement *syntax.Stmt, ou
 		s.Fatalf("%s\n%v", line, err)
 	}
 	want := 0
-	for part, status := range s.statuses {
+	for part, code := range s.statuses {
 		if strings.Contains(line, part) {
-			want = status
+			want = code
 		}
 	}
 	if int(status) != want {
