@@ -11,6 +11,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/slack/slacktest"
+	"github.com/pipesteward/pipesteward/actions/unknown"
 	"github.com/pipesteward/pipesteward/handlers/admin"
 	"github.com/pipesteward/pipesteward/handlers/auth/authtest"
 )
@@ -22,19 +23,17 @@ var secretsByFile = map[string]string{"gitlab-token": gitlabtest.DefaultToken, "
 var pageScenes = map[string]func(*sandbox){
 	"README.md#five-steps-to-your-gitlab": newcomer,
 
-	"cmd/README.md#is-it-set-up-right":        missingRole,
-	"cmd/README.md#webhooks-of-many-projects": manyWebhooks,
-	"cmd/README.md#what-arrives":              wrongToken,
-	"cmd/README.md#why-did-it-or-didnt-it":    notRetried,
-	"cmd/README.md#does-it-help":              retriesThatHelped,
-	"cmd/README.md#what-fails-without-a-class": func(s *sandbox) {
-		s.words = append(s.words, "3f2a9c01", unclassified(s))
-	},
-	"cmd/README.md#propose":            func(s *sandbox) { s.words = append(s.words, "3f2a9c01", unclassified(s)) },
-	"cmd/README.md#would-it-help":      pastWeek,
-	"cmd/README.md#steer-it":           outOfBudget,
-	"cmd/README.md#pause-actions":      stopping,
-	"cmd/README.md#mute-notifications": stopping,
+	"cmd/README.md#is-it-set-up-right":         missingRole,
+	"cmd/README.md#webhooks-of-many-projects":  manyWebhooks,
+	"cmd/README.md#what-arrives":               wrongToken,
+	"cmd/README.md#why-did-it-or-didnt-it":     notRetried,
+	"cmd/README.md#does-it-help":               retriesThatHelped,
+	"cmd/README.md#what-fails-without-a-class": unclassified,
+	"cmd/README.md#propose":                    unclassified,
+	"cmd/README.md#would-it-help":              pastWeek,
+	"cmd/README.md#steer-it":                   outOfBudget,
+	"cmd/README.md#pause-actions":              stopping,
+	"cmd/README.md#mute-notifications":         stopping,
 
 	"rules/README.md#checking-rules": mistakes,
 
@@ -56,15 +55,21 @@ func newcomer(s *sandbox) {
 	s.write("rules.yaml", string(text))
 	s.gitlab.AddGroup(gitlabtest.Group{Path: "platform"})
 	s.stuckJob()
-	var address string
-	address, s.reachedAt = s.publicAddress()
-	s.words = append(s.words, "https://pipesteward.example.com/webhooks/gitlab", address)
+	s.isPublic()
 	s.statuses["doctor"] = 1 // there are no webhooks
 	s.happens = func() {
 		s.stuckJob()
 		s.gitlab.Flush()
 		s.serving.eventually("it is decided", func() bool { return len(s.serving.outcomes()) > 0 })
 	}
+}
+
+// isPublic lets the simulated GitLab reach what serves, and returns the address of its
+// webhooks, which pages write as https://pipesteward.example.com/webhooks/gitlab.
+func (s *sandbox) isPublic() (address string) {
+	address, s.reachedAt = s.publicAddress()
+	s.words = append(s.words, "https://pipesteward.example.com/webhooks/gitlab", address)
+	return address
 }
 
 // newJob makes a job in a pipeline of its own.
@@ -107,9 +112,7 @@ rules:
 // where the bot may not change that.
 func manyWebhooks(s *sandbox) {
 	s.reaches(gitlabtest.Start(s.T, gitlabtest.Options{Now: time.Now, DisablesHooks: true}))
-	var address string
-	address, s.reachedAt = s.publicAddress()
-	s.words = append(s.words, "https://pipesteward.example.com/webhooks/gitlab", address)
+	address := s.isPublic()
 	s.gitlab.AddGroup(gitlabtest.Group{Path: "platform"})
 	s.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
 	shop := s.gitlab.AddProject(gitlabtest.Project{Path: "apps/shop/web"})
@@ -180,8 +183,8 @@ func retriesThatHelped(s *sandbox) {
 	s.words = append(s.words, "2026-11-23T12:00:00Z", "1d")
 }
 
-// unclassified are failures that no class covers; it returns the id of their group.
-func unclassified(s *sandbox) string {
+// unclassified are failures that no class covers, in one group.
+func unclassified(s *sandbox) {
 	s.write("rules.yaml", classRules)
 	s.serving = s.run()
 	project := s.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
@@ -197,7 +200,7 @@ func unclassified(s *sandbox) string {
 		s.Fatal(err)
 	}
 	s.write("logs/passed.log", "$ make\nlicense server lic-1.example.com is fine\n")
-	return list[struct{ ID string }](s.serving, "unknown")[0].ID
+	s.words = append(s.words, "3f2a9c01", list[unknown.Cluster](s.serving, "unknown")[0].ID)
 }
 
 // pastWeek is a GitLab with the jobs of past days.
