@@ -35,7 +35,7 @@ func backtestCommand(stdout, stderr io.Writer) *cli.Command {
 		Description: "Reads the past jobs of projects from GitLab, rebuilds the events of those that ended, and evaluates the rules on them with\n" +
 			"the clock of each. It prints for each rule what it would have done and how often such a job passed when somebody really\n" +
 			"ran it again, the failures that no rule acts on, and what retries would have saved and wasted. No webhook and no server\n" +
-			"is needed, and nothing is changed; with --seed, only a server at --admin-url is told what became of each such run.\n\n" +
+			"is needed, and nothing is changed; with --seed, only a server at --admin-url learns what became of each such run.\n\n" +
 			"What was read is kept in --cache, readable by you alone, with secrets in logs masked: Ctrl-C stops it, and the same\n" +
 			"command continues where it was stopped; a second backtest reads only what is new.\n\n" +
 			"Exit status: 0; 1 when it was stopped, or a project could not be read; 2 for a wrong command line.",

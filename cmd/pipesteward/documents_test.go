@@ -73,6 +73,19 @@ func documents(t *testing.T) (all []document) {
 	return all
 }
 
+// sections returns the sections of a document, from each heading up to the next one.
+func sections(text string) (all []part) {
+	headings := regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatchIndex(withoutCode(text), -1)
+	for i, at := range headings {
+		end := len(text)
+		if i+1 < len(headings) {
+			end = headings[i+1][0]
+		}
+		all = append(all, part{text[at[2]:at[3]], text[at[0]:end]})
+	}
+	return all
+}
+
 // withoutCode returns a document with blanks in place of its blocks of code, in which a #
 // is no heading.
 func withoutCode(text string) string {

@@ -135,7 +135,7 @@ func commandReference(root *cli.Command) string {
 	describe = func(commands []*cli.Command) {
 		for _, c := range commands {
 			full := strings.TrimPrefix(c.FullName(), root.Name+" ")
-			fmt.Fprintf(&b, "### `%s`\n\n%s.\n\n```\n%s\n```\n\n", full, strings.ToUpper(c.Usage[:1])+c.Usage[1:], usageOf(c))
+			fmt.Fprintf(&b, "### `%s`\n\n%s.\n\n```text\n%s\n```\n\n", full, strings.ToUpper(c.Usage[:1])+c.Usage[1:], usageOf(c))
 			if c.Description != "" {
 				b.WriteString(descriptionOf(c.Description) + "\n\n")
 			}
@@ -170,9 +170,14 @@ func descriptionOf(description string) string {
 	var b strings.Builder
 	code := false
 	for line := range strings.SplitSeq(description, "\n") {
-		if indented := strings.HasPrefix(line, "   "); indented != code && (indented || line != "") {
+		switch indented := strings.HasPrefix(line, "   "); {
+		case indented == code || !indented && line == "":
+		case indented:
+			b.WriteString("```" + languageOf(strings.TrimSpace(line)) + "\n")
+			code = true
+		default:
 			b.WriteString("```\n")
-			code = indented
+			code = false
 		}
 		if code {
 			line = strings.TrimPrefix(line, "   ")
@@ -185,6 +190,17 @@ func descriptionOf(description string) string {
 		b.WriteString("```\n")
 	}
 	return strings.TrimRight(strings.ReplaceAll(b.String(), "\n\n```\n\n", "\n```\n\n"), "\n")
+}
+
+// languageOf returns the language of an example in a description, by its first line.
+func languageOf(line string) string {
+	switch {
+	case strings.HasPrefix(line, "pipesteward "):
+		return "sh"
+	case strings.HasPrefix(line, "version:"), strings.HasPrefix(line, "# yaml"):
+		return "yaml"
+	}
+	return "text"
 }
 
 // routesTable returns the table of the requests that the admin address answers, with the

@@ -61,19 +61,23 @@ func (p part) code() (blocksOfCode, inline []string) {
 var translates = regexp.MustCompile(`<!-- Translates (?:nothing|(\S+\.md#\S+), digest ([0-9a-f]*)) -->`)
 
 // TestTranslations: each section of a page in Chinese says what it translates as it is now,
-// and has the same code; and of each section of the page in English there is either a
-// translation or a link to it.
+// and has the same code; and of each section of the first and second level of the page in
+// English there is either a translation or a link to it.
 func TestTranslations(t *testing.T) {
-	sections := map[string]part{} // by file#anchor
+	originals, translatable := map[string]part{}, map[string]part{} // by file#anchor
 	var pages []document
 	for _, d := range documents(t) {
 		if strings.Contains(d.name, ".zh-CN.") {
 			pages = append(pages, d)
 		}
+		for _, p := range sections(d.text) { // the third level may be translated by itself
+			translatable[d.name+"#"+anchorOf(p.heading)] = p
+		}
 		for _, p := range parts(d.text) {
-			sections[d.name+"#"+anchorOf(p.heading)] = p
+			originals[d.name+"#"+anchorOf(p.heading)] = p
 		}
 	}
+	maps.Copy(translatable, originals)
 	if len(pages) == 0 {
 		t.Fatal("no translations are found")
 	}
@@ -92,9 +96,9 @@ func TestTranslations(t *testing.T) {
 				continue
 			}
 			there[name] = true
-			original, is := sections[name]
+			original, is := translatable[name]
 			if !is {
-				t.Errorf("%s § %s translates %s, which there is not: only sections of the first and second level can be translated", page.name, p.heading, name)
+				t.Errorf("%s § %s translates %s, which there is not", page.name, p.heading, name)
 				continue
 			}
 			if name == *translated {
@@ -121,10 +125,10 @@ func TestTranslations(t *testing.T) {
 			}
 		}
 		original := strings.Replace(page.name, ".zh-CN.", ".", 1)
-		for _, name := range slices.Sorted(maps.Keys(sections)) {
+		for _, name := range slices.Sorted(maps.Keys(originals)) {
 			file, anchor, _ := strings.Cut(name, "#")
 			if file == original && !there[name] && !strings.Contains(page.text, "]("+path.Base(original)+"#"+anchor+")") {
-				t.Errorf("%s neither translates nor links to %s § %s", page.name, original, sections[name].heading)
+				t.Errorf("%s neither translates nor links to %s § %s", page.name, original, originals[name].heading)
 			}
 		}
 		if text != page.text {
