@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -103,6 +104,7 @@ const (
 	ChangeReload  = "reload"
 	ChangeCatchUp = "catch_up"
 	ChangeSeed    = "seed"
+	ChangeHooks   = "ensure_hooks"
 )
 
 // IsControl reports whether a character steers a terminal, or the direction of what is
@@ -132,3 +134,7 @@ type Change struct {
 	Reason string    `json:"reason,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // of a pause or a mute: when it ends by itself; zero: it does not
 }
+
+// Who says who made the change, for people: by name, or else by the address that the request
+// came from.
+func (c Change) Who() string { return cmp.Or(c.By, c.From, "unknown") }
