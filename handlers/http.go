@@ -15,9 +15,41 @@ import (
 type Response struct {
 	Status string `json:"status,omitempty"`
 	Error  string `json:"error,omitempty"` // the cause, and the remedy
+	Next   string `json:"-"`               // the path where a person in a browser goes on; "": nowhere
 }
 
-// NewEcho returns an Echo that prints nothing. It answers errors in JSON, and a
+// IsBrowser reports whether a request is of a person's browser, which shows pages. The
+// requests of scripts and of programs are not.
+func IsBrowser(r *http.Request) bool {
+	return strings.Contains(r.Header.Get(echo.HeaderAccept), echo.MIMETextHTML)
+}
+
+// Pages shows a response as a page.
+type Pages func(c echo.Context, code int, r Response) error
+
+// pagesKey is the key of Pages in an Echo context.
+const pagesKey = "handlers.pages"
+
+// ShowPages has Answer show browsers a page in whatever the Echo serves.
+func ShowPages(e *echo.Echo, pages Pages) {
+	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			c.Set(pagesKey, pages)
+			return next(c)
+		}
+	})
+}
+
+// Answer answers with a response that has no more than a text: in JSON, or as a page to a
+// browser, if there are pages.
+func Answer(c echo.Context, code int, r Response) error {
+	if pages, are := c.Get(pagesKey).(Pages); are && IsBrowser(c.Request()) {
+		return pages(c, code, r)
+	}
+	return c.JSON(code, r)
+}
+
+// NewEcho returns an Echo that prints nothing. It answers errors by Answer, and a
 // panic with 500; it logs the panic and calls panicked. HEAD is answered as GET, without
 // the body, which net/http leaves out.
 func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
@@ -43,7 +75,7 @@ func NewEcho(log *slog.Logger, panicked func()) *echo.Echo {
 		case http.StatusInternalServerError:
 			text = "something went wrong here: see the log"
 		}
-		if err := c.JSON(code, Response{Error: text}); err != nil {
+		if err := Answer(c, code, Response{Error: text}); err != nil {
 			log.DebugContext(c.Request().Context(), "answer not sent", "path", c.Path(), "error", err)
 		}
 	}

@@ -6,6 +6,7 @@
 //	exam.go     what several checks need, read once
 //	fleet.go    the projects
 //	watch.go    the cheap checks, as a service makes them
+//	ondemand.go what each check of a service found last, and the checks that people request
 //	settings.go, gitlab.go, token.go, roles.go, protection.go, webhooks.go, outbound.go, store.go, slack.go, slackapp.go, receivers.go, rules.go, server.go  the checks
 //
 // Checks are independent: one that can't be made says why, and the others go on.

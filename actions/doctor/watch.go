@@ -26,6 +26,8 @@ type Watch struct {
 	Config func() Config                                    // as it is at the time of the call
 	Sleep  func(ctx context.Context, d time.Duration) error // returns ctx's error when ctx ends first
 	Log    *slog.Logger
+	// Last keeps what was found; nil: it is only logged.
+	Last *Last
 }
 
 // announcedElsewhere are the checks of outages, which package health logs.
@@ -56,10 +58,14 @@ func (w *Watch) round(ctx context.Context, checks []Check) (pending []Check) {
 	bounded, cancel := context.WithTimeout(ctx, roundFor)
 	defer cancel()
 	again := map[string]bool{}
-	for _, f := range Run(bounded, w.Config(), checks) {
-		if ctx.Err() != nil {
-			return nil
-		}
+	found := Run(bounded, w.Config(), checks)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if w.Last != nil {
+		w.keep(ctx, checks, found)
+	}
+	for _, f := range found {
 		if f.Passing {
 			again[f.Check] = true
 			continue

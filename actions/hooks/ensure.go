@@ -350,7 +350,7 @@ func (r *run) owner(ctx context.Context, o Owner, plan *Plan) error {
 	case err != nil:
 		report.Error = reason(o, err)
 	}
-	report.Done = done
+	report.Done, report.Held = done, held
 	r.report(*before, report, held, left.Yielded)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,7 @@ type KeeperConfig struct {
 	Named   []string
 	Known   func(ctx context.Context) ([]string, error)
 	Resolve func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error)
+	Listed  *Listed // keeps what each round saw
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -64,7 +66,8 @@ type KeeperConfig struct {
 // which of them were found dead.
 type Keeper struct {
 	KeeperConfig
-	owner  string // of the claim
+	owner  string     // of the claim
+	turn   sync.Mutex // held by the round that this process makes
 	wanted atomic.Pointer[Wanted]
 	logged map[string]bool // problems that were logged in the last round
 }
@@ -123,7 +126,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		}
 		due, err := k.Due(ctx)
 		if err == nil && (first || due <= 0) {
-			if _, err = k.Round(ctx); err == nil || errors.Is(err, ErrRunning) {
+			if err = k.listedRound(ctx); err == nil || errors.Is(err, ErrRunning) {
 				first, err = false, nil
 			}
 		}
@@ -193,6 +196,10 @@ var ErrRunning = errors.New("another process looks at the webhooks")
 // Round ensures the webhooks once. An error is ErrRunning, ctx's, the store's, or that
 // GitLab is unavailable.
 func (k *Keeper) Round(ctx context.Context) (Result, error) {
+	if !k.turn.TryLock() {
+		return Result{}, ErrRunning
+	}
+	defer k.turn.Unlock()
 	claimed, release, err := store.HoldClaim(ctx, k.Store, keys.Webhooks, k.owner, claimTTL)
 	if err != nil {
 		return Result{}, err
@@ -209,13 +216,10 @@ func (k *Keeper) Round(ctx context.Context) (Result, error) {
 }
 
 func (k *Keeper) round(ctx context.Context) (Result, error) {
-	entries, wanted := k.Named, *k.wanted.Load()
-	if len(entries) == 0 {
-		var err error
-		if entries, err = k.Known(ctx); err != nil {
-			return Result{}, err
-		}
-		wanted.KeepOnly = true
+	wanted := *k.wanted.Load()
+	entries, err := k.entries(ctx, &wanted)
+	if err != nil {
+		return Result{}, err
 	}
 	last, err := k.last(ctx)
 	if err != nil {
@@ -259,6 +263,16 @@ func (k *Keeper) round(ctx context.Context) (Result, error) {
 		return result, err
 	}
 	return result, k.Store.Set(ctx, keys.WebhooksKept(k.Instance), value, 2*keepEvery)
+}
+
+// entries returns what names the projects and groups whose webhooks are looked at. None is
+// created of those that are only known.
+func (c *KeeperConfig) entries(ctx context.Context, wanted *Wanted) ([]string, error) {
+	if len(c.Named) > 0 {
+		return c.Named, nil
+	}
+	wanted.KeepOnly = true
+	return c.Known(ctx)
 }
 
 // log logs what was done about one owner, and once what is left wrong.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pipesteward/pipesteward/actions/actionstest"
+	"github.com/pipesteward/pipesteward/actions/background"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
 	"github.com/pipesteward/pipesteward/actions/hooks"
@@ -61,6 +62,7 @@ func (k *keeping) restart() {
 	k.Helper()
 	k.Start(actionstest.NewFuse(-1))
 	k.config.GitLab, k.config.Store = k.Runner.GitLab, k.DB
+	k.config.Listed = background.New[hooks.List](background.Keys{Claim: keys.WebhooksListed, Last: keys.WebhooksListed, Running: keys.WebhooksListedRunning}, k.DB, k.Now, k.config.Log)
 	k.keeper = hooks.NewKeeper(k.config)
 }
 

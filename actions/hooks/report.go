@@ -38,6 +38,7 @@ type Report struct {
 	Findings []string `json:"findings,omitempty"` // what is wrong or remarkable
 	Todo     []string `json:"to_do,omitempty"`    // what `ensure` would do
 	Done     []string `json:"done,omitempty"`     // what it did
+	Held     string   `json:"held,omitempty"`     // why it did nothing: the pause, or the dry run
 	Error    string   `json:"error,omitempty"`    // why it could not
 }
 

@@ -136,6 +136,19 @@ func TestPageInBrowser(t *testing.T) {
 	b.click(`header nav a[href="/deliveries"]`)
 	b.says("202 stored", "job rspec")
 
+	// Whether all is in order, and who has no webhook.
+	b.click(`header nav a[href="/doctor"]`)
+	b.says("token-scopes", "scope api", "in order")
+	b.saysNot("project-role")
+	b.click("input[name=all]")
+	b.fill("input[name=by]", "Ada")
+	b.click("button[value=check]")
+	b.says("The checks have begun", "requested by Ada", "project-role", "no webhook posts job and pipeline events", "problems found")
+	b.click(`header nav a[href="/webhooks"]`)
+	b.says("The webhooks were not read yet.", "--ensure-hooks")
+	b.click("button[value=read]")
+	b.says("The webhooks are being read", "4 of 4 projects and groups need attention", "platform/shop", "missing")
+
 	for _, view := range []struct{ name, path string }{
 		{"overview", "/"},
 		{"decisions", "/decisions"},
@@ -151,11 +164,15 @@ func TestPageInBrowser(t *testing.T) {
 		{"proposal", "/proposal?id=" + url.QueryEscape(unclassified.Clusters[0].ID)},
 		{"report", "/report?since=1d"},
 		{"deliveries", "/deliveries"},
+		{"webhooks", "/webhooks"},
+		{"doctor", "/doctor"},
 		{"changes", "/changes"},
 		{"decision", "/decision?id=" + url.QueryEscape(p.outcomes()[0].ID)},
 		{"story", "/story?url=" + url.QueryEscape(job.URL)},
 		{"stories", "/story"},
 		{"wrong", "/decisions?since=yesterday"},
+		{"mistyped", "/decisions?when=2h"},
+		{"nowhere", "/nowhere"},
 	} {
 		b.open(view.path)
 		b.shows(view.name, 1280, "light")

@@ -188,11 +188,11 @@ func (s *sandbox) pipesteward(ctx context.Context, args []string) error {
 	case slices.Contains(args, "--follow"):
 		return s.followed(ctx, args, shell)
 	}
-	return exitStatus(run(ctx, args, onTerminal{shell.Stdout, s.terminal}, shell.Stderr))
+	return exits(run(ctx, args, onTerminal{shell.Stdout, s.terminal}, shell.Stderr))
 }
 
 // exitStatus returns the error by which a shell knows an exit status.
-func exitStatus(code int) error {
+func exits(code int) error {
 	if code == 0 {
 		return nil
 	}
@@ -233,7 +233,7 @@ func (s *sandbox) serves(args []string) {
 	log, stderr := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := exitStatus(run(ctx, args, io.Discard, stderr))
+		err := exits(run(ctx, args, io.Discard, stderr))
 		_ = stderr.Close()
 		ended <- err
 	}()
@@ -264,5 +264,5 @@ func (s *sandbox) followed(ctx context.Context, args []string, shell interp.Hand
 	if _, err := io.WriteString(shell.Stdout, printed()); err != nil {
 		return err
 	}
-	return exitStatus(code)
+	return exits(code)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -94,7 +93,7 @@ func changeText(c event.Change) string {
 	if c.Target != "" {
 		text += " " + c.Target
 	}
-	text += " by " + cmp.Or(c.By, c.From, "somebody")
+	text += " by " + c.Who()
 	if c.Reason != "" {
 		text += ": " + c.Reason
 	}

@@ -95,6 +95,9 @@ type RulesState struct {
 // a POST.
 const PathMCP = "/mcp"
 
+// PathAssets is the route of the files that pages load, which are the same for everybody.
+const PathAssets = "/assets/:name"
+
 // Config is what New needs; all of it is required but Page, Assistants and Tracer.
 type Config struct {
 	Addr       net.Addr         // of the listener
@@ -120,6 +123,8 @@ type Config struct {
 	Activity ActivityReader
 	CatchUps CatchUps
 	Backups  Backups
+	Doctor   Doctor
+	Hooks    Hooks
 	Seeder   Seeder
 	Instance string // the base URL of GitLab, without a slash at its end
 	Metrics  prometheus.Gatherer
@@ -173,6 +178,10 @@ var openAPI []byte
 //	POST /api/v1/queue/{id}/drop     removes a record
 //	POST /api/v1/catch-up  begins a round of catch-up
 //	GET /api/v1/catch-up   the last round that was requested, and what it found
+//	GET /api/v1/doctor     what each check of doctor found last
+//	POST /api/v1/doctor    begins to make these checks
+//	GET /api/v1/hooks      the webhooks of projects and groups, as they were read last
+//	POST /api/v1/hooks     begins to read or to repair them
 //	POST /api/v1/tries     adds retries that a backtest has found to what is known of them
 //	GET /api/v1/backup     a copy of the store, if that is a file
 //	GET /api/v1/changes    what people changed by these requests, newest first
@@ -181,7 +190,7 @@ var openAPI []byte
 //	GET /debug/pprof/      profiles of the process, with Pprof; not in openapi.yaml
 //
 // Package auth says who may use it: reading needs the role read, the backup, profiles and all
-// else the role operate, and health checks none. A web page of another origin can't change anything.
+// else the role operate, and health checks and PathAssets none. A web page of another origin can't change anything.
 func New(cfg Config) http.Handler {
 	a := &admin{cfg}
 	e := handlers.NewEcho(cfg.Log, func() {})
@@ -216,6 +225,10 @@ func New(cfg Config) http.Handler {
 	e.POST("/api/v1/queue/:id/drop", a.drop)
 	e.POST("/api/v1/catch-up", a.startCatchUp)
 	e.GET("/api/v1/catch-up", a.lastCatchUp)
+	e.GET("/api/v1/doctor", a.checkup)
+	e.POST("/api/v1/doctor", a.startCheckup)
+	e.GET("/api/v1/hooks", a.hooks)
+	e.POST("/api/v1/hooks", a.readHooks)
 	e.POST("/api/v1/tries", a.tries)
 	e.GET(backupPath, a.backup)
 	e.GET("/api/v1/changes", a.changes)
@@ -243,6 +256,8 @@ func (a *admin) needs(c echo.Context) auth.Role {
 		}
 	case PathMCP:
 		return auth.RoleRead
+	case PathAssets: // what a page for somebody who is not known looks like
+		return auth.RoleNone
 	}
 	if c.Path() == backupPath || strings.HasPrefix(c.Path(), profiles.Path) {
 		return auth.RoleOperate

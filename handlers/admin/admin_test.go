@@ -168,6 +168,7 @@ type adminRig struct {
 	catchUps   *catchUps
 	unknown    *unknowns
 	seeder     *seeder
+	checks     *checks
 	// steered are the records that were changed, each as action, id and who did it.
 	steered []string
 	steer   error // what changing a record returns
@@ -207,11 +208,11 @@ func (r *adminRig) Drop(_ context.Context, id string, by event.Actor) error {
 
 func newAdminRig(tb testing.TB) *adminRig {
 	tb.Helper()
-	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}, seeder: &seeder{}}
+	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}, seeder: &seeder{}, checks: &checks{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
 		Decisions: decisions{index.New(index.Config{Journal: r.store, Now: func() time.Time { return now }, Log: log})},
-		Steerer:   r, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
+		Steerer:   r, Doctor: r.checks, Hooks: r.checks, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,

@@ -44,7 +44,7 @@ func TestRoles(t *testing.T) {
 		}
 		return admin.New(admin.Config{
 			Assistants: assistants{},
-			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{},
+			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{}, Doctor: &checks{}, Hooks: &checks{},
 			Backups: copied("the store"),
 			Addr:    &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Decisions: decisions{index.New(index.Config{Journal: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})}, Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
@@ -80,6 +80,10 @@ func TestRoles(t *testing.T) {
 		{"GET", "/api/v1/catch-up", 401, 403, 200, 200},
 		{"GET", "/api/v1/backup", 401, 403, 403, 200},
 		{"POST", "/api/v1/catch-up", 401, 403, 403, 200},
+		{"GET", "/api/v1/doctor", 401, 403, 200, 200},
+		{"POST", "/api/v1/doctor", 401, 403, 403, 200},
+		{"GET", "/api/v1/hooks", 401, 403, 200, 200},
+		{"POST", "/api/v1/hooks", 401, 403, 403, 200},
 		{"GET", "/api/v1/openapi.yaml", 401, 403, 200, 200},
 		{"POST", "/api/v1/queue/event:1/requeue", 401, 403, 403, 200},
 		{"POST", "/api/v1/queue/event:1/drop", 401, 403, 403, 200},

@@ -13,7 +13,7 @@ import (
 func (a *admin) ownHosts(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if err := a.Auth.CheckHost(a.Addr, c.Request().Host); err != nil {
-			return c.JSON(http.StatusMisdirectedRequest, handlers.Response{Error: err.Error()})
+			return handlers.Answer(c, http.StatusMisdirectedRequest, handlers.Response{Error: err.Error()})
 		}
 		return next(c)
 	}
@@ -30,7 +30,7 @@ func (a *admin) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 	return func(c echo.Context) error {
 		if protection.Check(c.Request()) != nil {
-			return c.JSON(http.StatusForbidden, handlers.Response{Error: "a web page of another origin can't change anything here: use the page on this address, or a program like curl"})
+			return handlers.Answer(c, http.StatusForbidden, handlers.Response{Error: "a web page of another origin can't change anything here: use the page on this address, or a program like curl"})
 		}
 		return next(c)
 	}

@@ -343,7 +343,7 @@ func TestOpenAPIMembers(t *testing.T) {
 	m := &members{T: t, doc: doc}
 	for name, value := range map[string]any{
 		"Status": admin.Status{}, "Rules": admin.RulesState{}, "Decision": event.Outcome{}, "Delivery": event.Delivery{}, "Story": story.Story{}, "Report": report.Report{}, "ReportPage": reportpage.Content{}, "Limits": admin.Limits{}, "Activity": admin.Activity{}, "Proposal": admin.Proposal{},
-		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Paused": admin.Paused{}, "Muted": admin.Muted{}, "MuteRequest": admin.MuteRequest{}, "UnmuteRequest": admin.UnmuteRequest{},
+		"QueuedRecord": admin.QueuedRecord{}, "DeadRecord": admin.DeadRecord{}, "Change": event.Change{}, "Checkup": admin.Checkup{}, "CheckupRequest": admin.CheckupRequest{}, "HooksPage": admin.HooksPage{}, "HooksRequest": admin.HooksRequest{}, "Paused": admin.Paused{}, "Muted": admin.Muted{}, "MuteRequest": admin.MuteRequest{}, "UnmuteRequest": admin.UnmuteRequest{},
 		"PauseRequest": admin.PauseRequest{}, "ResumeRequest": admin.ResumeRequest{}, "ChangeRequest": admin.ChangeRequest{}, "Error": struct {
 			Error string `json:"error"`
 		}{},

@@ -110,21 +110,31 @@ func idOf(v url.Values, name string) (int64, error) {
 	return id, nil
 }
 
-// sinceOf reads a parameter that is a time, or a duration that ends now; zero if it is
-// missing.
+// oldest is how long ago a time may be at most: nothing is kept for longer.
+const oldest = 10 * 365 * 24 * time.Hour
+
+// sinceOf reads a parameter that is a time in the last ten years, or a duration that ends
+// now; zero if it is missing.
 func sinceOf(v url.Values, now time.Time) (time.Time, error) {
 	value := v.Get("since")
 	if value == "" {
 		return time.Time{}, nil
 	}
-	if since, err := time.Parse(time.RFC3339, value); err == nil {
-		return since, nil
+	since, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		span, err := model.ParseDuration(value)
+		if err != nil || span == 0 {
+			return time.Time{}, fmt.Errorf("parameter %q: it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z", "since")
+		}
+		since = now.Add(-time.Duration(span))
 	}
-	span, err := model.ParseDuration(value)
-	if err != nil || span == 0 {
-		return time.Time{}, fmt.Errorf("parameter %q: it must be a duration like 2h or 7d, or a time like 2026-12-24T18:00:00Z", "since")
+	switch {
+	case since.After(now):
+		return time.Time{}, fmt.Errorf("parameter %q: %s is in the future", "since", value)
+	case now.Sub(since) > oldest:
+		return time.Time{}, fmt.Errorf("parameter %q: %s is too long ago: give one of the last ten years", "since", value)
 	}
-	return now.Add(-time.Duration(span)), nil
+	return since, nil
 }
 
 // limitOf reads the number of items of a page.

@@ -48,9 +48,6 @@ func (a *admin) report(c echo.Context, read func(context.Context, ReportQuery) (
 	if v.Get("since") == "" {
 		since = a.Now().Add(-reportSpan)
 	}
-	if since.After(a.Now()) {
-		err1 = fmt.Errorf("parameter %q: %s is in the future", "since", since.UTC().Format(time.RFC3339))
-	}
 	project, err2 := projectOf(v)
 	dryRun, err3 := oneOf(v, "dry_run", []string{"true", "false"})
 	personAfter, err4 := personAfterOf(v.Get("person_after"))

@@ -64,7 +64,11 @@ func (a *admin) unknown(c echo.Context) error {
 	v := c.QueryParams()
 	since, err1 := sinceOf(v, a.Now())
 	project, err2 := projectOf(v)
-	if err := errors.Join(err1, err2); err != nil {
+	var err3 error
+	if ids := v["id"]; v.Has("id") && (len(ids) > 1 || ids[0] == "") {
+		err3 = fmt.Errorf("parameter %q: give the id of one group", "id")
+	}
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return badRequest(c, err)
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), storeTimeout)

@@ -75,6 +75,8 @@ func TestUnknown(t *testing.T) {
 		{"?since=yesterday", http.StatusBadRequest, "a duration like 2h or 7d"},
 		{"?project=[", http.StatusBadRequest, "project"},
 		{"?limit=1", http.StatusBadRequest, "there are since, project, id"},
+		{"?id=a&id=b", http.StatusBadRequest, "the id of one group"},
+		{"?id=", http.StatusBadRequest, "the id of one group"},
 	} {
 		if code, answer := r.get(t, "/api/v1/unknown"+test.query); code != test.code || !strings.Contains(answer, test.says) {
 			t.Errorf("%s is answered %d %s, want %d with %q", test.query, code, answer, test.code, test.says)

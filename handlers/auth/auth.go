@@ -21,7 +21,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -46,6 +45,8 @@ type Identity struct {
 	Groups []string
 	// ReadOnly says that the credentials can only read, whatever the user may do.
 	ReadOnly bool
+	// formToken is in the form that ends the person's session; "": there is none to end.
+	formToken string
 }
 
 // authenticator finds out who sent a request. Its error is a *refusal.
@@ -66,11 +67,24 @@ type Authorizer struct {
 	log           *slog.Logger
 }
 
-// Keys of an Echo context: of the sender's name, and of what the sender may do.
+// Keys of an Echo context: of the sender's name, of what the sender may do, and of the form
+// that ends the session.
 const (
-	userKey = "auth.user"
-	roleKey = "auth.role"
+	userKey    = "auth.user"
+	roleKey    = "auth.role"
+	signOutKey = "auth.sign-out"
 )
+
+// SignOut is the form that ends the session of a request's browser: it posts the token in the
+// field to the path.
+type SignOut struct{ Path, Field, Token string }
+
+// SignOutOf returns the form that ends the session of a request that Require has seen; nil:
+// nobody has signed in here.
+func SignOutOf(c echo.Context) *SignOut {
+	form, _ := c.Get(signOutKey).(*SignOut)
+	return form
+}
 
 // RoleOf returns what the sender of a request may do that Require has let pass.
 func RoleOf(c echo.Context) Role {
@@ -110,12 +124,15 @@ func (a *Authorizer) Require(needs func(echo.Context) Role) echo.MiddlewareFunc 
 				c.Set(roleKey, RoleOperate)
 				return next(c)
 			}
+			c.Set(userKey, sender.User)
+			c.Set(roleKey, a.roles.ofRequest(sender))
+			if sender.formToken != "" {
+				c.Set(signOutKey, &SignOut{pathSignOut, formToken, sender.formToken})
+			}
 			if why := a.roles.lacks(sender, needed, a.kind); why != "" {
 				a.log.InfoContext(c.Request().Context(), "request to the admin address refused", "user", sender.User, "reason", why, "method", c.Request().Method, "path", c.Path())
 				return refuse(c, forbidden("%s", why))
 			}
-			c.Set(userKey, sender.User)
-			c.Set(roleKey, a.roles.ofRequest(sender))
 			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 			return next(c)
 		}
@@ -183,18 +200,17 @@ func refuse(c echo.Context, err error) error {
 	if !errors.As(err, &r) {
 		return err
 	}
-	if r.signIn && isBrowsing(c.Request()) {
+	if r.signIn && c.Request().Method == http.MethodGet && handlers.IsBrowser(c.Request()) {
 		return c.Redirect(http.StatusFound, pathSignIn+"?"+url.Values{returnTo: {c.Request().URL.RequestURI()}}.Encode())
 	}
 	for name, value := range r.header {
 		c.Response().Header().Set(name, value)
 	}
-	return c.JSON(r.code, handlers.Response{Error: r.reason})
-}
-
-// isBrowsing reports whether a person's browser opens a page.
-func isBrowsing(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.Header.Get(echo.HeaderAccept), "text/html")
+	answer := handlers.Response{Error: r.reason}
+	if r.signIn {
+		answer.Next = pathSignIn
+	}
+	return handlers.Answer(c, r.code, answer)
 }
 
 // senderOf returns the address that a request comes from; the zero Addr if it is none.

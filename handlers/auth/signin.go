@@ -150,7 +150,7 @@ func (s *signIn) authenticate(r *http.Request) (Identity, error) {
 		refused.signIn = true
 		return Identity{}, refused
 	}
-	return Identity{User: current.User, Groups: current.Groups}, nil
+	return Identity{User: current.User, Groups: current.Groups, formToken: current.FormToken}, nil
 }
 
 // session returns the session of the request's browser.
@@ -178,7 +178,7 @@ func (s *signIn) begin(c echo.Context) error {
 	_, application, err := s.application(ctx)
 	if err != nil {
 		s.log.ErrorContext(ctx, "nobody can sign in: GitLab did not describe itself", "gitlab", s.config.Issuer, "error", err)
-		return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "GitLab did not answer as an OpenID provider: see the log, and try again"})
+		return handlers.Answer(c, http.StatusServiceUnavailable, handlers.Response{Error: "GitLab did not answer as an OpenID provider: see the log, and try again", Next: pathSignIn})
 	}
 	p := pendingSignIn{
 		State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
@@ -207,11 +207,11 @@ func (s *signIn) callback(c echo.Context) error {
 	s.pending.remove(c.Response()) // it serves once
 	state := c.QueryParam("state")
 	if err != nil || subtle.ConstantTimeCompare([]byte(p.State), []byte(state)) == 0 || !s.now().Before(p.Expires) {
-		return c.JSON(http.StatusBadRequest, handlers.Response{Error: "this browser did not begin this sign-in, or more than ten minutes ago, or it is done: begin at " + pathSignIn})
+		return handlers.Answer(c, http.StatusBadRequest, handlers.Response{Error: "this browser did not begin this sign-in, or more than ten minutes ago, or it is done: begin at " + pathSignIn, Next: pathSignIn})
 	}
 	if why := c.QueryParam("error"); why != "" {
 		s.log.InfoContext(c.Request().Context(), "sign-in refused by GitLab", "reason", why)
-		return c.JSON(http.StatusUnauthorized, handlers.Response{Error: "GitLab did not sign you in: begin again at " + pathSignIn})
+		return handlers.Answer(c, http.StatusUnauthorized, handlers.Response{Error: "GitLab did not sign you in: begin again at " + pathSignIn, Next: pathSignIn})
 	}
 	ctx, cancel := withTimeout(c.Request())
 	defer cancel()
@@ -226,7 +226,7 @@ func (s *signIn) callback(c echo.Context) error {
 	}
 	if failed != nil {
 		s.log.WarnContext(ctx, "sign-in failed", "error", failed)
-		return c.JSON(http.StatusUnauthorized, handlers.Response{Error: "the sign-in failed: see the log, and begin again at " + pathSignIn})
+		return handlers.Answer(c, http.StatusUnauthorized, handlers.Response{Error: "the sign-in failed: see the log, and begin again at " + pathSignIn, Next: pathSignIn})
 	}
 	current := session{User: sender.User, Groups: s.roles.named(sender.Groups), Expires: s.now().Add(s.config.SessionLifetime).UTC(), FormToken: rand.Text()}
 	if err := s.sessions.set(c.Response(), s.sealer.Load(), current, s.config.SessionLifetime); err != nil {
@@ -349,13 +349,13 @@ func (s *signIn) signOut(c echo.Context) error {
 	c.Request().Body = http.MaxBytesReader(c.Response(), c.Request().Body, maxReturnTo)
 	current, ok := s.session(c.Request())
 	if ok && subtle.ConstantTimeCompare([]byte(current.FormToken), []byte(c.FormValue(formToken))) == 0 {
-		return c.JSON(http.StatusForbidden, handlers.Response{Error: "this form is not of this session: open " + pathSession + ", and sign out there"})
+		return handlers.Answer(c, http.StatusForbidden, handlers.Response{Error: "this form is not of this session: open " + pathSession + ", and sign out there", Next: pathSession})
 	}
 	s.sessions.remove(c.Response())
 	if ok {
 		s.log.InfoContext(c.Request().Context(), "signed out", "user", current.User)
 	}
-	return c.JSON(http.StatusOK, handlers.Response{Status: "signed out; begin again at " + pathSignIn})
+	return handlers.Answer(c, http.StatusOK, handlers.Response{Status: "signed out; begin again at " + pathSignIn, Next: pathSignIn})
 }
 
 // boundedAnswers reads no more than maxAnswer of an answer's body: go-oidc reads whatever

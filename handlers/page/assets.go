@@ -8,15 +8,16 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/pipesteward/pipesteward/handlers/admin"
 )
 
 //go:embed assets
 var assetFiles embed.FS
-
-const assetsPath = "/assets/"
 
 // asset is a file that pages load.
 type asset struct {
@@ -36,7 +37,9 @@ func readAsset(name string) asset {
 }
 
 // assetURL returns the address of an asset. It differs for each content.
-func assetURL(name string) string { return assetsPath + name + "?v=" + assets[name].version }
+func assetURL(name string) string {
+	return strings.Replace(admin.PathAssets, ":name", name, 1) + "?v=" + assets[name].version
+}
 
 // serveAsset answers with an asset. Browsers keep that of an address with the version.
 func serveAsset(c echo.Context) error {

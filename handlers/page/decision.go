@@ -20,7 +20,7 @@ type decision struct {
 
 // decisionChanges are what the form of the view does.
 var decisionChanges = map[string]change{
-	"requeue": {"The decision is made again: see the newest decisions of its job.", queueChanges["requeue"].do},
+	"requeue": {done: "The decision is made again: see the newest decisions of its job.", fields: steerFields, do: queueChanges["requeue"].do},
 }
 
 func readDecision(r *request) (any, error) {

@@ -18,14 +18,22 @@ type decisions struct {
 	Pipeline, Job, Ref string   // that links select
 }
 
-// decisionFilters are the parameters of the API that the view takes, besides the cursor.
-var decisionFilters = []string{"text", "outcome", "action", "rule", "project", "since", "pipeline", "job", "ref"}
+// decisionFields are what the view takes.
+var decisionFields = []field{
+	{Name: "text", Label: "Search"},
+	{Name: "outcome", Label: "Outcome"},
+	{Name: "action", Label: "Action"},
+	rule, project, since,
+	{Name: "pipeline", Label: "Pipeline"},
+	{Name: "job", Label: "Job"},
+	{Name: "ref", Label: "Ref"},
+	cursor,
+}
 
 func readDecisions(r *request) (any, error) {
 	d := decisions{Outcomes: slices.Concat(event.Results, []string{"waiting"}), Actions: event.Verbs, Pipeline: r.Get("pipeline"), Job: r.Get("job"), Ref: r.Get("ref")}
-	query := only(r.Values, decisionFilters...)
-	d.Filtered = len(query) > 0
-	query.Set("cursor", r.Get("cursor"))
+	query := given(r.Values)
+	d.Filtered = isFiltered(query)
 	if err := r.get("/api/v1/decisions", query, &d.DecisionsPage); err != nil {
 		return nil, err
 	}
@@ -35,15 +43,21 @@ func readDecisions(r *request) (any, error) {
 	return d, err
 }
 
-// only returns those of the values that have a name of the list and are not empty.
-func only(values url.Values, names ...string) url.Values {
+// given returns those of the values that are not empty. Those of fields that a person has left
+// empty are.
+func given(values url.Values) url.Values {
 	some := url.Values{}
-	for _, name := range names {
-		if value := values.Get(name); value != "" {
+	for name := range values {
+		if value := values.Get(name); value != "" && name != fieldDone {
 			some.Set(name, value)
 		}
 	}
 	return some
+}
+
+// isFiltered reports whether a query selects some items of a list.
+func isFiltered(query url.Values) bool {
+	return len(query) > 1 || len(query) == 1 && !query.Has("cursor")
 }
 
 // pages returns the addresses of the first page of a list, "" on that, and of the next one, ""

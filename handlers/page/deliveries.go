@@ -14,11 +14,13 @@ type deliveries struct {
 	CatchUp       *event.CatchUp // the last round that somebody requested; nil: none
 }
 
+// deliveriesFields are what the view takes.
+var deliveriesFields = []field{{Name: "result", Label: "Result"}, project, {Name: "pipeline", Label: "Pipeline"}, {Name: "job", Label: "Job"}, since, cursor}
+
 func readDeliveries(r *request) (any, error) {
 	d := deliveries{Results: event.DeliveryResults}
-	query := only(r.Values, "result", "project", "pipeline", "job", "since")
-	d.Filtered = len(query) > 0
-	query.Set("cursor", r.Get("cursor"))
+	query := given(r.Values)
+	d.Filtered = isFiltered(query)
 	if err := r.get("/api/v1/deliveries", query, &d.DeliveriesPage); err != nil {
 		return nil, err
 	}
@@ -31,7 +33,7 @@ func readDeliveries(r *request) (any, error) {
 
 // deliveriesChanges are what the forms of the view do.
 var deliveriesChanges = map[string]change{
-	"catch-up": {"Catch-up has begun. What it found is shown here once it has ended.", func(r *request) ([]string, error) {
+	"catch-up": {done: "Catch-up has begun. What it found is shown here once it has ended.", fields: []field{{Name: "reach", Label: "Reach back", API: "since"}, {Name: "dry_run"}, by, reason}, do: func(r *request) ([]string, error) {
 		req := admin.CatchUpRequest{Since: r.Get("reach"), DryRun: r.Get("dry_run") != "", ChangeRequest: admin.ChangeRequest{By: r.Get("by"), Reason: r.Get("reason")}}
 		return nil, r.post("/api/v1/catch-up", req, new(any))
 	}},

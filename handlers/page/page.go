@@ -43,6 +43,7 @@ func New(now func() time.Time, log *slog.Logger) *Page {
 // Register adds the routes of the page beside those of the admin API, which is e.
 func (p *Page) Register(e *echo.Echo) {
 	p.api = e
+	handlers.ShowPages(e, p.answer)
 	for i := range views {
 		v := &views[i]
 		e.GET(v.Path, func(c echo.Context) error { return p.show(c, v) })
@@ -50,15 +51,16 @@ func (p *Page) Register(e *echo.Echo) {
 			e.POST(v.Path, func(c echo.Context) error { return p.change(c, v) })
 		}
 	}
-	e.GET(assetsPath+":name", serveAsset)
+	e.GET(admin.PathAssets, serveAsset)
 }
 
 // view is one page.
 type view struct {
 	Path, Title string
-	file        string // the name of its template in views, without its ending
-	linked      bool   // it is in the navigation
-	still       bool   // browsers do not follow it: reading it again and again would press GitLab or the store
+	file        string  // the name of its template in views, without its ending
+	linked      bool    // it is in the navigation
+	still       bool    // browsers do not follow it: reading it again and again would press GitLab or the store
+	fields      []field // the parameters of its address
 	// read returns the data of the template.
 	read func(r *request) (data any, err error)
 	// changes are what the forms of the view do, by the value of their button "do".
@@ -67,7 +69,8 @@ type view struct {
 
 // change is what a form does.
 type change struct {
-	done string // what a person reads afterwards
+	done   string  // what a person reads afterwards
+	fields []field // of the form, besides the button
 	// do makes the change; the warnings are about what was changed.
 	do func(r *request) (warnings []string, err error)
 }
@@ -90,6 +93,8 @@ type shown struct {
 	Done       string   // what a change did
 	Problem    string   // why a change was not made
 	Warnings   []string // about a change that was made
+	Next       string   // the path where a person goes on after Done or Problem; "": nowhere
+	SignOut    *auth.SignOut
 	Form       url.Values
 	Now        time.Time
 	Data       any
@@ -98,6 +103,9 @@ type shown struct {
 // show answers with a view, or with its events.
 func (p *Page) show(c echo.Context, v *view) error {
 	r := &request{c: c, page: p, Values: c.QueryParams()}
+	if err := check(c, v); err != nil {
+		return p.fail(r, v, err)
+	}
 	if c.Request().Header.Get(echo.HeaderAccept) == eventStream && !v.still {
 		return p.stream(r, v)
 	}
@@ -105,8 +113,28 @@ func (p *Page) show(c echo.Context, v *view) error {
 	if err != nil {
 		return p.fail(r, v, err)
 	}
-	s.Done = v.changes[r.Get("done")].done
+	s.Done = v.changes[r.Get(fieldDone)].done
 	return p.write(c, http.StatusOK, s)
+}
+
+// fieldDone is the parameter that says which change was made before, and fieldDo the field
+// that says which one to make.
+const (
+	fieldDone = "done"
+	fieldDo   = "do"
+)
+
+// check returns a refusal if the address has what the view does not take.
+func check(c echo.Context, v *view) error {
+	query, err := url.ParseQuery(c.Request().URL.RawQuery)
+	if err != nil {
+		return refused("the address can't be read: %v", err)
+	}
+	fields := v.fields
+	if _, known := v.changes[query.Get(fieldDone)]; known {
+		fields = append(named(fieldDone), fields...)
+	}
+	return checkFields("the address", query, fields)
 }
 
 // read reads what a view shows.
@@ -122,7 +150,7 @@ func (p *Page) read(r *request, v *view) (s *shown, err error) {
 
 // frame returns what is the same on all views.
 func (p *Page) frame(r *request, v *view) *shown {
-	return &shown{Views: views, View: v, User: auth.User(r.c), MayOperate: auth.RoleOf(r.c) == auth.RoleOperate, Form: r.Values, Now: p.Now()}
+	return &shown{Views: views, View: v, User: auth.User(r.c), MayOperate: auth.RoleOf(r.c) == auth.RoleOperate, Form: r.Values, Now: p.Now(), SignOut: auth.SignOutOf(r.c)}
 }
 
 // maxForm bounds the body of a form, in bytes.
@@ -137,14 +165,21 @@ func (p *Page) change(c echo.Context, v *view) error {
 	if err != nil {
 		return p.fail(form, v, &handlers.RefusedError{Code: http.StatusBadRequest, Text: "the form can't be read: " + err.Error()})
 	}
-	made, known := v.changes[sent.Get("do")]
+	made, known := v.changes[sent.Get(fieldDo)]
 	if !known {
-		return p.fail(form, v, &handlers.RefusedError{Code: http.StatusBadRequest, Text: "the form does not say what to do: use one of this page"})
+		return p.fail(form, v, refused("the form does not say what to do: use one of this page"))
+	}
+	query := c.QueryParams()
+	err = check(c, v)
+	if err == nil {
+		err = checkFields("the form", c.Request().PostForm, append(named(fieldDo), made.fields...))
+	}
+	if err != nil {
+		return p.fail(form, v, err)
 	}
 	warnings, failed := made.do(form)
-	query := c.QueryParams()
 	if failed == nil && len(warnings) == 0 {
-		query.Set("done", sent.Get("do"))
+		query.Set(fieldDone, sent.Get(fieldDo))
 		return c.Redirect(http.StatusSeeOther, v.Path+"?"+query.Encode())
 	}
 	s, err := p.read(&request{c: c, page: p, Values: query}, v)
@@ -156,7 +191,7 @@ func (p *Page) change(c echo.Context, v *view) error {
 		s.Done = made.done
 		return p.write(c, http.StatusOK, s)
 	}
-	s.Problem = failed.Error()
+	s.Problem = inLabels(failed.Error(), made.fields)
 	return p.write(c, codeOf(failed), s)
 }
 
@@ -168,7 +203,7 @@ func (p *Page) fail(r *request, v *view, err error) error {
 		err = errors.New("something went wrong here: see the log")
 	}
 	s := p.frame(r, v)
-	s.Problem = err.Error()
+	s.Problem, s.Next = inLabels(err.Error(), v.fields), v.Path
 	return p.write(r.c, code, s)
 }
 

@@ -125,13 +125,54 @@ func (d decisions) Find(ctx context.Context, q admin.DecisionsQuery) ([]store.En
 	return d.Index.Find(ctx, index.Query(q))
 }
 
+func (nothing) Checkup(context.Context) (admin.Checkup, error) {
+	return admin.Checkup{
+		Running: &admin.Running{Began: time.Now(), By: "ada", Done: 2, Of: 5}, Last: &admin.Ended{Began: time.Now(), Ended: time.Now(), Error: "it was stopped"},
+		Findings: []admin.Finding{
+			{Check: "store-open", Subject: "store", Severity: "ok", Seen: "bbolt", At: time.Now()},
+			{Check: "token-scopes", Subject: "access token", Severity: "problem", Seen: "it lacks <script>", Advice: "make another one", Projects: []string{"a/b"}, At: time.Now()},
+		},
+	}, nil
+}
+
+func (nothing) Check(_ context.Context, all bool, _ string) error {
+	if all {
+		return &event.StateError{Reason: "checks are under way"}
+	}
+	return nil
+}
+
+func (nothing) Hooks(context.Context) (admin.HooksPage, error) {
+	return admin.HooksPage{Ensures: true, More: 3, Notes: []string{"a note"}, Webhooks: []admin.Webhook{
+		{Owner: "platform", Kind: "group", Verdict: "disabled", Wrong: true, Findings: []string{"GitLab has disabled it"}, Todo: []string{"enable it"}, Held: "paused (all)", Hook: &admin.Hook{
+			URL: "https://p.example.com/webhooks/gitlab", Events: []string{"job", "pipeline"}, State: "disabled", Failed: 10, More: true, LastFailed: "500",
+		}},
+		{Owner: "group/project", Kind: "project", Verdict: "missing", Wrong: true},
+		{Owner: "mobile/app", Kind: "project", Verdict: "covered"},
+	}}, nil
+}
+
+func (nothing) Read(_ context.Context, ensure bool, _ string) error {
+	if ensure {
+		return nil
+	}
+	return &event.StateError{Reason: "they are being read"}
+}
+
+// byProxy authenticates people by a header.
+var byProxy = auth.Config{Kind: auth.KindProxyHeader, Proxy: auth.ProxyConfig{UserHeader: "X-User"}, Roles: auth.Roles{Readers: []string{"rita"}, Operators: []string{"ann"}}}
+
 func newRig(tb testing.TB, db store.Store) *rig {
+	tb.Helper()
+	return newRigWith(tb, db, byProxy)
+}
+
+func newRigWith(tb testing.TB, db store.Store, cfg auth.Config) *rig {
 	tb.Helper()
 	log := slog.New(slog.DiscardHandler)
 	found := index.New(index.Config{Journal: db, Kept: store.DefaultJournalTTL, MaxHeads: index.MaxHeads, Now: time.Now, Log: log})
-	authorizer, err := auth.New(auth.Config{
-		Kind: auth.KindProxyHeader, Proxy: auth.ProxyConfig{UserHeader: "X-User"}, Roles: auth.Roles{Readers: []string{"rita"}, Operators: []string{"ann"}}, Now: time.Now, Log: log,
-	})
+	cfg.Now, cfg.Log = time.Now, log
+	authorizer, err := auth.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -140,7 +181,7 @@ func newRig(tb testing.TB, db store.Store) *rig {
 		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
-		Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
+		Doctor: nothing{}, Hooks: nothing{}, Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
 		Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
 	})
 	return r
@@ -249,18 +290,20 @@ func TestViews(t *testing.T) {
 	r := newRig(t, openBolt(t))
 	r.decide(14)
 	for address, says := range map[string][]string{
-		"/rules":                {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events"},
-		"/limits":               {"open", "closed", "if no more jobs fail", "40 of 100", `href="/decisions?project=group%2Fproject-0"`, "used up", "Used of the budget: 20 of 20"},
-		"/unknown":              {"no route to &lt;host&gt; &lt;script&gt;", "2 of 3", `href="/proposal?id=3f2a"`, "every_failure: true", "project%2F-%2Fjobs%2F7"},
-		"/proposal?id=3f2a":     {"no-route-3f2a", "classes: []", "tests: []", "Story of job 7", "Job 8"},
-		"/proposal?id=generic":  {"it says too little"},
-		"/report":               {"14 outcomes", "retry-stuck", "/api/v1/report?since=7d"},
-		"/report?since=1d":      {`value="1d" selected`},
-		"/report?dry_run=true":  {"Passed anyway"},
-		"/deliveries":           {"No delivery yet"},
-		"/changes":              {"Nobody has changed anything"},
-		"/mutes":                {"Nothing is muted"},
-		"/limits?unknown=value": {"Budgets of retries"},
+		"/rules":               {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events"},
+		"/limits":              {"open", "closed", "if no more jobs fail", "40 of 100", `href="/decisions?project=group%2Fproject-0"`, "used up", "Used of the budget: 20 of 20"},
+		"/unknown":             {"no route to &lt;host&gt; &lt;script&gt;", "2 of 3", `href="/proposal?id=3f2a"`, "every_failure: true", "project%2F-%2Fjobs%2F7"},
+		"/proposal?id=3f2a":    {"no-route-3f2a", "classes: []", "tests: []", "Story of job 7", "Job 8"},
+		"/proposal?id=generic": {"it says too little"},
+		"/report":              {"14 outcomes", "retry-stuck", "/api/v1/report?since=7d"},
+		"/report?since=1d":     {`value="1d" selected`},
+		"/report?dry_run=true": {"Passed anyway"},
+		"/deliveries":          {"No delivery yet"},
+		"/changes":             {"Nobody has changed anything"},
+		"/mutes":               {"Nothing is muted"},
+		"/doctor":              {"under way since", "requested by ada; 2 of 5 done", "It ended early: it was stopped", "1 problem and 1 in order.", "it lacks &lt;script&gt;", "make another one", "a/b"},
+		"/webhooks":            {"2 of 3 projects and groups need attention. 3 more are not listed.", "group platform", "10 or more failed in a day, the last one with 500", "To do: enable it", "Not done: paused (all)", "No webhook sends its job", "a group’s", "a note"},
+		"/report?since=3d":     {`value="3d" selected`},
 	} {
 		w := r.send(http.MethodGet, address, "rita", nil)
 		text := w.Body.String()

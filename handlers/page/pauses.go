@@ -29,10 +29,13 @@ func ruleNames(r *request) (names []string, err error) {
 	return names, err
 }
 
+// scopeOfPause are the fields that say what a pause is for.
+var scopeOfPause = []field{{Name: "scope"}, {Name: "project", Label: "Projects"}, {Name: "rule", Label: "Rule"}}
+
 // pauseChanges are what the forms of the view do.
 var pauseChanges = map[string]change{
-	"pause":  {"The pause is in force.", pause},
-	"resume": {"The pause has ended: what waited goes on.", resume},
+	"pause":  {done: "The pause is in force.", fields: append(scopeOfPause, field{Name: "for", Label: "For"}, reason, by, field{Name: "replace"}), do: pause},
+	"resume": {done: "The pause has ended: what waited goes on.", fields: append(scopeOfPause, by), do: resume},
 }
 
 // pause stops the scope that a form names.

@@ -7,8 +7,11 @@ import (
 	"github.com/pipesteward/pipesteward/rules/event"
 )
 
-// queueFilters are the parameters of the API that both lists take, besides the cursor.
-var queueFilters = []string{"state", "waits_for", "kind", "project", "rule", "action", "since", "pipeline", "job"}
+// The fields that the lists take.
+var (
+	deadFields  = append(named("kind", "action", "pipeline", "job"), project, rule, since, cursor)
+	queueFields = append([]field{{Name: "state", Label: "State"}, {Name: "waits_for", Label: "Waits for"}}, deadFields...)
+)
 
 // queue is a page of the queue.
 type queue struct {
@@ -20,9 +23,8 @@ type queue struct {
 
 func readQueue(r *request) (any, error) {
 	q := queue{States: []string{admin.StateDue, admin.StateWaiting, admin.StateLeased}, Waits: event.Waits}
-	query := only(r.Values, queueFilters...)
-	q.Filtered = len(query) > 0
-	query.Set("cursor", r.Get("cursor"))
+	query := given(r.Values)
+	q.Filtered = isFiltered(query)
 	if err := r.get("/api/v1/queue", query, &q.QueuePage); err != nil {
 		return nil, err
 	}
@@ -39,9 +41,8 @@ type dead struct {
 
 func readDead(r *request) (any, error) {
 	var d dead
-	query := only(r.Values, queueFilters...)
-	d.Filtered = len(query) > 0
-	query.Set("cursor", r.Get("cursor"))
+	query := given(r.Values)
+	d.Filtered = isFiltered(query)
 	if err := r.get("/api/v1/dead", query, &d.DeadPage); err != nil {
 		return nil, err
 	}
@@ -49,10 +50,13 @@ func readDead(r *request) (any, error) {
 	return d, nil
 }
 
+// steerFields are those of the forms beside records.
+var steerFields = []field{{Name: "id"}, by, reason}
+
 // queueChanges are what the forms beside records do.
 var queueChanges = map[string]change{
-	"requeue": {"The record is in the queue again, and due now.", func(r *request) ([]string, error) { return nil, r.steer("requeue") }},
-	"drop":    {"The record is dropped.", func(r *request) ([]string, error) { return nil, r.steer("drop") }},
+	"requeue": {done: "The record is in the queue again, and due now.", fields: steerFields, do: func(r *request) ([]string, error) { return nil, r.steer("requeue") }},
+	"drop":    {done: "The record is dropped.", fields: steerFields, do: func(r *request) ([]string, error) { return nil, r.steer("drop") }},
 }
 
 // steer changes the record that a form names.

@@ -1,6 +1,9 @@
 package page
 
-import "net/url"
+import (
+	"net/url"
+	"slices"
+)
 
 // report is what the API has of GET /api/v1/report/page.
 type report struct {
@@ -27,22 +30,31 @@ type report struct {
 	JSON   string `json:"-"` // the address of the report for programs
 }
 
-// reportSpans are the spans of time that can be selected.
-var reportSpans = []struct{ Value, Name string }{{"1d", "a day"}, {"7d", "7 days"}, {"30d", "30 days"}, {"90d", "90 days"}}
+// reportSpan is a span of time, and what people call it.
+type reportSpan struct{ Value, Name string }
+
+// reportSpans are those that can be selected.
+var reportSpans = []reportSpan{{"1d", "a day"}, {"7d", "7 days"}, {"30d", "30 days"}, {"90d", "90 days"}}
 
 // reportView is the data of the template.
 type reportView struct {
 	report
-	Spans []struct{ Value, Name string }
+	Spans []reportSpan
 	Since string
 	Rules []string
 }
 
+// reportFields are what the view takes.
+var reportFields = []field{{Name: "since", Label: "The last"}, rule, project, {Name: "dry_run", Label: "Of"}}
+
 func readReport(r *request) (any, error) {
 	v := reportView{Spans: reportSpans, Since: "7d"}
-	query := only(r.Values, "since", "rule", "project", "dry_run")
-	if since := query.Get("since"); since != "" {
-		v.Since = since
+	query := given(r.Values)
+	if span := query.Get("since"); span != "" {
+		v.Since = span
+	}
+	if !slices.ContainsFunc(v.Spans, func(s reportSpan) bool { return s.Value == v.Since }) { // as a link has it
+		v.Spans = append(slices.Clone(v.Spans), reportSpan{v.Since, v.Since})
 	}
 	query.Set("since", v.Since)
 	if err := r.get("/api/v1/report/page", query, &v.report); err != nil {

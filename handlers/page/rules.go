@@ -98,7 +98,7 @@ func order(r ruleRow) int {
 
 // rulesChanges are what the forms of the view do.
 var rulesChanges = map[string]change{
-	"reload": {"The rule files and the files with secrets were read again.", func(r *request) ([]string, error) {
+	"reload": {done: "The rule files and the files with secrets were read again.", fields: []field{by, reason}, do: func(r *request) ([]string, error) {
 		return nil, r.post("/-/reload", admin.ChangeRequest{By: r.Get("by"), Reason: r.Get("reason")}, new(any))
 	}},
 }

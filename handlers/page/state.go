@@ -33,6 +33,11 @@ func (s *shown) Notices() (all []notice) {
 	add(s.Status.Rules.Error != "", "bad", "/rules", "the rule files can’t be used")
 	add(len(open) > 0, "warn", "/limits", "%s open", english.Plural(len(open), "breaker", ""))
 	add(waiting > 0, "warn", "/", "%s not delivered", english.Plural(int(waiting), "notification", ""))
+	checks, _ := s.Status.Parts["checks"].(map[string]any)
+	problems, _ := checks["problems"].(float64)
+	warnings, _ := checks["warnings"].(float64)
+	add(problems > 0, "bad", "/doctor", "%s found", english.Plural(int(problems), "problem", ""))
+	add(warnings > 0, "warn", "/doctor", "%s", english.Plural(int(warnings), "warning", ""))
 	add(s.Status.Queue.Dead > 0, "bad", "/dead", "%s", english.Plural(s.Status.Queue.Dead, "dead record", ""))
 	return all
 }

@@ -44,11 +44,11 @@ const maxGroups = 50
 
 func readUnknown(r *request) (any, error) {
 	var u unknown
-	query := only(r.Values, "since", "project")
+	query := given(r.Values)
 	if err := r.get("/api/v1/unknown", query, &u); err != nil {
 		return nil, err
 	}
-	u.Filtered = len(query) > 0
+	u.Filtered = isFiltered(query)
 	u.More = max(len(u.Groups)-maxGroups, 0)
 	u.Groups = u.Groups[:len(u.Groups)-u.More]
 	return u, nil

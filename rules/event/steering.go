@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -103,6 +104,7 @@ const (
 	ChangeReload  = "reload"
 	ChangeCatchUp = "catch_up"
 	ChangeSeed    = "seed"
+	ChangeHooks   = "ensure_hooks"
 )
 
 // IsControl reports whether a character steers a terminal, or the direction of what is
@@ -144,3 +146,7 @@ type Actor struct {
 func (a Actor) Change(action, target string) Change {
 	return Change{Action: action, Target: target, By: a.By, From: a.From, Reason: a.Reason}
 }
+
+// Who says who made the change, for people: by name, or else by the address that the request
+// came from.
+func (c Change) Who() string { return cmp.Or(c.By, c.From, "unknown") }

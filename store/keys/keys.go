@@ -54,6 +54,7 @@ var Families = []Family{
 	{Record, "webhooks:<instance>:<change>", "actions/hooks", untilDone, "the message about dead webhooks, or about their recovery"},
 
 	{Claim, "catch-up", "actions/catchup", "2m, renewed", "one replica catches up"},
+	{Claim, "checkup", "actions/doctor", "1m, renewed", "one replica makes the checks of doctor that a person requested"},
 	{Claim, "confirm:<instance>:<project>:<job>", "actions/confirm", "1h, renewed", "one decision asks people whether a job is to be played"},
 	{Claim, "gitlab-note:<instance>:<project>:<merge request>:claim", "actions/gitlabnotify", "1m, renewed", "one worker writes a note"},
 	{Claim, "gitlab-status:<instance>:<project>:<pipeline>:claim", "actions/gitlabnotify", "1m, renewed", "one worker sets a commit status"},
@@ -66,6 +67,7 @@ var Families = []Family{
 	{Claim, "sweep:<rule>", "actions/sweep", "2m, renewed", "one replica runs a schedule rule"},
 	{Claim, "trouble:gitlab", "actions/health", "10s", "one replica changes the trouble"},
 	{Claim, "undelivered", "actions/notify", "30s", "one worker counts a notice that waits for its address"},
+	{Claim, "webhooks-listed", "actions/hooks", "1m, renewed", "one replica lists the webhooks"},
 	{Claim, "webhooks", "actions/hooks", "2m, renewed", "one replica keeps the webhooks in order"},
 
 	{Rate, "<host>", "actions/gitlab/ratelimit", "until it is full", "all requests to GitLab"},
@@ -92,6 +94,8 @@ var Families = []Family{
 	{Value, "asked:<decision>", "actions/notify", "30d", "when that question was posted"},
 	{Value, "caught-up:<instance>:<project>", "actions/catchup", "365d", "up to when a project was looked at"},
 	{Value, "changes", "actions/audit", "10y", "the last changes that people made"},
+	{Value, "checkup", "actions/doctor", "30d", "what each check of doctor found last"},
+	{Value, "checkup:running", "actions/doctor", "1m, renewed", "how far the checks are that a person requested"},
 	{Value, "dead-webhooks:<instance>", "actions/hooks", "365d", "webhooks that GitLab sends nothing to"},
 	{Value, "decided:<instance>:<job>", "actions/follow", "7d", "a rule retries the job"},
 	{Value, "gitlab-note:<instance>:<project>:<merge request>", "actions/gitlabnotify", "30d", "what a note says, and where it is"},
@@ -126,6 +130,8 @@ var Families = []Family{
 	{Value, "trouble:gitlab", "actions/health", "7d", "why GitLab can't be used"},
 	{Value, "undelivered", "actions/notify", "8d", "how many notices wait for each address that refuses them"},
 	{Value, "unseen:<state>", "actions/notify", "365d", "the mute that kept people from being notified that a state began"},
+	{Value, "webhooks-listed", "actions/hooks", "30d", "all webhooks, as they were read last"},
+	{Value, "webhooks-listed:running", "actions/hooks", "1m, renewed", "how far the reading of the webhooks is"},
 	{Value, "webhooks-kept:<instance>", "actions/hooks", "2h", "when all webhooks were last looked at, and the pauses that kept that from a change"},
 
 	{Log, "deliveries", "handlers/deliveries", "--deliveries-retention (30d); the newest 256 blocks", "webhook deliveries of authenticated senders"},
@@ -358,6 +364,20 @@ const CatchUp = "catch-up"
 
 // LastCatchUp is the key of the last round of catch-up that a person requested.
 const LastCatchUp = "last-catch-up"
+
+// Checkup is the key of what each check of doctor found last, and of the claim on the checks
+// that a person requested; CheckupRunning is that of how far these are.
+const (
+	Checkup        = "checkup"
+	CheckupRunning = "checkup:running"
+)
+
+// WebhooksListed is the key of all webhooks as they were read last, and of the claim on
+// reading them; WebhooksListedRunning is that of how far the reading is.
+const (
+	WebhooksListed        = "webhooks-listed"
+	WebhooksListedRunning = "webhooks-listed:running"
+)
 
 // Webhooks is the key of the claim on the webhooks.
 const Webhooks = "webhooks"

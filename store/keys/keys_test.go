@@ -28,14 +28,14 @@ var made = map[keys.Use][]string{
 		keys.Event(a, a), keys.Decision(a, 0), keys.Outcome(a), keys.Notice(a, a, a, ""), keys.Digest(a, a, time.Unix(7, 0)), keys.End(a, a, 7, 7), keys.Follow(a), keys.StormRecord(a, start), keys.SweepRun(a, time.Unix(7, 0)), keys.Report(a, time.Unix(7, 0)),
 		keys.TroubleRecord(start), keys.WebhooksRecord(a, a), keys.Answer(a), keys.Request(a), keys.RequestFollowed(a), keys.Try(a, 7), keys.PassRateTurn(a, 7),
 	},
-	keys.Claim: {keys.CatchUp, keys.Changes, keys.Confirm(a, 7, 7), keys.Mutes, keys.OutcomeClaim(a), keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.WriteClaim(keys.Note(a, 7, 7)), keys.WriteClaim(keys.CommitStatus(a, 7, 7)), keys.Storm(a), keys.Sweep(a), keys.Trouble, keys.Undelivered, keys.Webhooks},
+	keys.Claim: {keys.CatchUp, keys.Changes, keys.Checkup, keys.WebhooksListed, keys.Confirm(a, 7, 7), keys.Mutes, keys.OutcomeClaim(a), keys.Pauses, keys.MessageClaim(keys.Message(a, a)), keys.WriteClaim(keys.Note(a, 7, 7)), keys.WriteClaim(keys.CommitStatus(a, 7, 7)), keys.Storm(a), keys.Sweep(a), keys.Trouble, keys.Undelivered, keys.Webhooks},
 	keys.Rate: {
 		keys.Requests(a), keys.Limit(keys.Requests(a), a), keys.Sweeps(keys.Requests(a)),
 		keys.ClassBudget(a), keys.ProjectBudget(a, 7), keys.TotalBudget, keys.Posts(a), keys.RequestsOf(a, a),
 	},
 	keys.Tally: {keys.Burst(a, a), keys.Failures(a), keys.Gathered(a), keys.KnownProjects, keys.Quiet(a, a, time.Unix(7, 0)), keys.PipelineRetries(a, 7), keys.Short(a), keys.Storms, keys.Together(a), keys.Waiting(a, start)},
 	keys.Value: {
-		keys.Answer(a), keys.Asked(a), keys.CaughtUp(a, 7), keys.Changes, keys.DeadWebhooks(a), keys.LastDigest(a, a), keys.Ends(a, a, 7), keys.PipelineEnded(a, 7), keys.Digested(a), keys.Decided(a, 7), keys.RetryEnded(a, 7), keys.Deliveries(a, a), keys.LastCatchUp, keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Mutes, keys.Pauses, keys.Rejected(a, 7, 7, a, a), keys.Requested(a, a, a, 7),
+		keys.Answer(a), keys.Asked(a), keys.CaughtUp(a, 7), keys.Changes, keys.Checkup, keys.CheckupRunning, keys.WebhooksListed, keys.WebhooksListedRunning, keys.DeadWebhooks(a), keys.LastDigest(a, a), keys.Ends(a, a, 7), keys.PipelineEnded(a, 7), keys.Digested(a), keys.Decided(a, 7), keys.RetryEnded(a, 7), keys.Deliveries(a, a), keys.LastCatchUp, keys.LastFailed(a), keys.Failed(a), keys.Granted(a), keys.Mutes, keys.Pauses, keys.Rejected(a, 7, 7, a, a), keys.Requested(a, a, a, 7),
 		keys.Retried(a, 7), keys.EndEvaluated(a, 7), keys.Counted(a, 7), keys.FailedRun(a, 7, a), keys.ClassTries(a), keys.ProjectTries(a, 7, 7), keys.RulesInForce(a), keys.Undelivered, keys.Unseen(a), keys.Schedule(a, a, a), keys.State(a, a, a, 7, a), keys.Message(a, a), keys.Note(a, 7, 7), keys.CommitStatus(a, 7, 7), keys.Storm(a), keys.SweepByHand(a, false),
 		keys.Reported(a, "<>:7:<>"), keys.Trouble, keys.WebhooksKept(a),
 	},

@@ -26,6 +26,7 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/audit"
+	"github.com/pipesteward/pipesteward/actions/background"
 	"github.com/pipesteward/pipesteward/actions/breaker"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/chatops"
@@ -170,15 +171,20 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	})
 	registry.MustRegister(breaker.NewMetrics(runner.Breakers), health.NewMetrics(gl))
 	a.inBackground(runner.Health.Run)
-	checkup := doctor.Watch{Config: func() doctor.Config { return a.checkup(gl, receiver) }, Sleep: gitlab.Sleep, Log: log}
-	a.inBackground(checkup.Run)
-
 	known := catchup.NewKnown(db, log)
 	a.inBackground(known.Run)
-	var keeper *hooks.Keeper // nil: webhooks are left as they are
-	if o.EnsureHooks {
-		keeper = hooks.NewKeeper(KeeperConfig(o, db, gl, known, pauses, log))
+	checkup := &doctor.Watch{
+		Config: func() doctor.Config { return a.checkup(db, gl, receiver, known) }, Sleep: gitlab.Sleep, Log: log,
+		Last: background.New[[]doctor.Checked](background.Keys{Claim: keys.Checkup, Last: keys.Checkup, Running: keys.CheckupRunning}, db, time.Now, log),
 	}
+	a.inBackground(checkup.Last.Run)
+	a.inBackground(checkup.Run)
+	webhooksKept := answers.Hooks{KeeperConfig: KeeperConfig(o, db, gl, known, pauses, log)}
+	a.inBackground(webhooksKept.Listed.Run)
+	if o.EnsureHooks {
+		webhooksKept.Keeper = hooks.NewKeeper(webhooksKept.KeeperConfig)
+	}
+	keeper := webhooksKept.Keeper // nil: webhooks are left as they are
 	missed := CatchUpConfig(o, db, gl, a.rules.Rules, log, registry)
 	missed.RuleSince, missed.RulesReplaced = a.rules.Since, a.rules.replaced
 	if keeper != nil {
@@ -245,10 +251,11 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	adminAPI := admin.New(admin.Config{
 		Reports: answers.Reports{Reader: journal, Rules: a.rules.Rules}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: answers.Decisions{Index: decisions}, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log, Tracer: tracer,
-		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Seeder: runner, Instance: gl.Instance(),
+		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, Doctor: answers.Doctor{Watch: checkup}, Hooks: webhooksKept, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
+			"checks": func(ctx context.Context) any { return checkup.Status(ctx) },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
 			"notices": func(ctx context.Context) any {
 				undelivered, err := runner.Undelivered(ctx)

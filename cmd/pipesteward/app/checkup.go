@@ -24,9 +24,9 @@ import (
 )
 
 // checkup returns what the running service checks of itself.
-func (a *App) checkup(gl *gitlab.Client, receiver notify.Receiver) doctor.Config {
+func (a *App) checkup(db store.Store, gl *gitlab.Client, receiver notify.Receiver, known *catchup.Known) doctor.Config {
 	cfg := checkupOf(a.options)
-	cfg.GitLab, cfg.Rules = gl, a.rules.Rules()
+	cfg.GitLab, cfg.Rules, cfg.Store, cfg.Known = gl, a.rules.Rules(), db, knownIDs(known)
 	if chat, on := receiver.(*slack.Notifier); on {
 		cfg.Slack = chat.Reader()
 	}
@@ -95,14 +95,7 @@ func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) 
 		cfg.StoreErr = err
 	} else if db != nil {
 		cfg.Store, end = db, db.Close
-		cfg.Known = func(ctx context.Context) ([]int64, error) {
-			known, err := catchup.NewKnown(db, quiet).Projects(ctx)
-			ids := make([]int64, len(known))
-			for i, p := range known {
-				ids[i] = p.ID
-			}
-			return ids, err
-		}
+		cfg.Known = knownIDs(catchup.NewKnown(db, quiet))
 		if shared, is := db.(*redis.Store); is {
 			limiter = shared
 		} else {
@@ -125,6 +118,18 @@ func Checkup(ctx context.Context, o Options, unread error, fallback store.Rate) 
 	}
 	cfg.SlackApp.Err = about(wrong, "slack-signing-secret", "slack-app-token", "slack-operators")
 	return cfg, end
+}
+
+// knownIDs returns a function that lists the ids of the projects that ever sent an event.
+func knownIDs(known *catchup.Known) func(context.Context) ([]int64, error) {
+	return func(ctx context.Context) ([]int64, error) {
+		projects, err := known.Projects(ctx)
+		ids := make([]int64, len(projects))
+		for i, p := range projects {
+			ids[i] = p.ID
+		}
+		return ids, err
+	}
 }
 
 // about returns those of SettingErrors that are about the settings.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pipesteward/pipesteward/actions/background"
 	"github.com/pipesteward/pipesteward/actions/catchup"
 	"github.com/pipesteward/pipesteward/actions/explain"
 	"github.com/pipesteward/pipesteward/actions/gitlab"
@@ -28,6 +29,7 @@ import (
 	"github.com/pipesteward/pipesteward/rules/expression"
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
+	"github.com/pipesteward/pipesteward/store/keys"
 	"github.com/pipesteward/pipesteward/store/redis"
 )
 
@@ -133,7 +135,8 @@ func KeeperConfig(o Options, db store.Store, gl *gitlab.Client, known *catchup.K
 		Resolve: func(ctx context.Context, entries []string) ([]gitlab.Project, []event.SweepProblem, error) {
 			return projects.Resolve(ctx, sweeping, entries)
 		},
-		Now: time.Now, Log: log,
+		Listed: background.New[hooks.List](background.Keys{Claim: keys.WebhooksListed, Last: keys.WebhooksListed, Running: keys.WebhooksListedRunning}, db, time.Now, log),
+		Now:    time.Now, Log: log,
 	}
 }
 

@@ -91,6 +91,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		Store:     "bolt:" + filepath.Join(dir, "pipesteward.db"),
 		GitLabURL: gl.URL(), GitLabToken: gitlabtest.DefaultToken, GitLabRate: store.Rate{Limit: 3000, Per: time.Minute},
 		Credentials: webhook.Credentials{Tokens: []string{webhookToken}}, SlackToken: slackToken, SlackURL: chat.URL() + "/",
+		CatchUpEvery: 5 * time.Minute, CatchUpMaxAge: 24 * time.Hour,
 		Version: o.Version,
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -100,7 +101,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	s.admin = admin
 	ended := make(chan error, 1)
 	go func() { ended <- serve.Run(ctx) }()
-	gl.AddHook(gitlabtest.Hook{URL: webhooks, Token: webhookToken, JobEvents: true, PipelineEvents: true})
+	gl.AddHook(gitlabtest.Hook{Group: "platform", URL: webhooks, Token: webhookToken, JobEvents: true, PipelineEvents: true})
 
 	narrate.say("Pipesteward's demo: the real service between a simulated GitLab and a simulated Slack, all on this machine.")
 	narrate.print("\n  GitLab    " + gl.URL() + "\n  webhooks  " + webhooks + "\n  admin     " + admin)
