@@ -6,5 +6,5 @@
 //
 //	cd deploy/check && go test ./...
 //
-// Needs Linux, redis-server, systemd-analyze and promtool.
+// Needs Linux, redis-server, systemd-analyze, promtool and rpm.
 package check
