@@ -4,6 +4,7 @@ package actions_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,22 +53,20 @@ func TestKilledAtAnyStepAndTakenOver(t *testing.T) {
 		h.Start(actionstest.NewFuse(-1))
 		harnesses = append(harnesses, h)
 	}
-	busy := harnesses
-	for deadline := time.Now().Add(5 * time.Minute); len(busy) > 0; {
-		var still []*actionstest.Harness
-		for _, h := range busy {
-			if h.Work(); !h.Idle() {
-				still = append(still, h)
-			}
+	busy := slices.Clone(harnesses)
+	await.Until(t, "all queues are empty", func() bool {
+		busy = slices.DeleteFunc(busy, func(h *actionstest.Harness) bool {
+			h.Work()
+			return h.Idle()
+		})
+		if len(busy) == 0 {
+			return true
 		}
-		if busy = still; len(busy) == 0 {
-			break
+		if err := busy[0].DB.Wait(t.Context(), time.Second); err != nil {
+			t.Fatal(err)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d queues do not get empty; the first one's log:\n%s", len(busy), busy[0].Logs)
-		}
-		_ = busy[0].DB.Wait(t.Context(), time.Second) // Redis may not answer in time on a slow machine
-	}
+		return false
+	})
 	for i, h := range harnesses {
 		h.WantOnce(fmt.Sprintf("killed at step %d", 1+i**actionstest.KillEach))
 	}

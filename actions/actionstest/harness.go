@@ -40,6 +40,7 @@ import (
 	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/redis"
+	"github.com/pipesteward/pipesteward/store/redistest"
 	"github.com/pipesteward/pipesteward/store/storetest"
 )
 
@@ -98,7 +99,7 @@ func NewOn(t *testing.T, o gitlabtest.Options, ruleFile string) *Harness {
 func NewOnRedis(t *testing.T, url, prefix, ruleFile string) *Harness {
 	t.Helper()
 	h := &Harness{T: t, Now: time.Now, open: func() (store.Store, error) {
-		return redis.Open(t.Context(), url, redis.Options{Prefix: prefix})
+		return redis.Open(t.Context(), url, redis.Options{Prefix: prefix, CallTimeout: redistest.CallTimeout})
 	}}
 	h.build(gitlabtest.Options{}, ruleFile)
 	return h
@@ -254,9 +255,8 @@ func (h *Harness) rest() {
 func (h *Harness) Idle() bool {
 	h.Helper()
 	d, err := h.DB.Depth(h.Context())
-	if err != nil { // Redis has little time to answer, on a slow machine
-		h.Logf("the queue can't be read: %v", err)
-		return false
+	if err != nil {
+		h.Fatal(err)
 	}
 	return d.Due+d.Waiting+d.Leased == 0
 }

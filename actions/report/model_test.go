@@ -419,7 +419,7 @@ func TestSumsEqualAnIndependentReckoning(t *testing.T) {
 		server, n := redistest.Start(t, "--appendonly", "no"), 0
 		checkReckoning(t, func(t *rapid.T) (store.Store, func() (time.Time, bool)) {
 			n++
-			s, err := redis.Open(context.Background(), server.URL(), redis.Options{Prefix: fmt.Sprintf("{report%d}:", n)})
+			s, err := redis.Open(context.Background(), server.URL(), redis.Options{Prefix: fmt.Sprintf("{report%d}:", n), CallTimeout: redistest.CallTimeout})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -173,7 +173,7 @@ func TestPressIsHandledLate(t *testing.T) {
 	p.eventually("the press waits for Slack", func() bool { return env.slack.Calls("users.info") > 0 })
 
 	// The time ends now, after the press.
-	db, err := redis.Open(t.Context(), server.URL(), redis.Options{})
+	db, err := redis.Open(t.Context(), server.URL(), redis.Options{CallTimeout: redistest.CallTimeout})
 	if err != nil {
 		t.Fatal(err)
 	}

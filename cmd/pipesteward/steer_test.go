@@ -66,7 +66,7 @@ func list[T any](p *program, args ...string) (items []T) {
 // buriedEvent puts the event of a stuck job into a Redis and buries it, and returns its id.
 func (env *environment) buriedEvent(url string, job gitlabtest.Job) (id string) {
 	env.Helper()
-	db, err := redis.Open(env.Context(), url, redis.Options{})
+	db, err := redis.Open(env.Context(), url, redis.Options{CallTimeout: redistest.CallTimeout})
 	if err != nil {
 		env.Fatal(err)
 	}

@@ -133,7 +133,7 @@ func (b *batcher) send(batch []*batchPart) ([]int64, error) {
 	for _, part := range batch {
 		keys, args, numbers = append(keys, part.keys...), append(args, part.args...), numbers+part.numbers
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), b.redis.timeouts.call)
+	ctx, cancel := context.WithTimeout(context.Background(), b.redis.callTimeout)
 	defer cancel()
 	reply, err := b.redis.eval(ctx, b.script, keys, args...).Int64Slice()
 	if err == nil && len(reply) != numbers {

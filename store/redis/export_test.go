@@ -1,7 +1,5 @@
 package redis
 
-import "time"
-
 // WithSkew returns the options with a clock that runs ahead of Redis's by as
 // many microseconds as the key Prefix + "skew" holds.
 func WithSkew(o Options) Options {
@@ -11,13 +9,6 @@ local function time()
   return redisTime() + tonumber(redis.call('GET', '` + o.Prefix + `skew') or 0)
 end
 `
-	return o
-}
-
-// WithPatience returns the options with timeouts that only bound a hang, for tests of
-// what Redis answers and not of how fast.
-func WithPatience(o Options) Options {
-	o.timeouts = timeouts{dial: time.Minute, io: time.Minute, call: 2 * time.Minute}
 	return o
 }
 

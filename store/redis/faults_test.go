@@ -103,6 +103,7 @@ func testFailover(t *testing.T, sentinel *redistest.Sentinel) {
 	await.Until(t, "the replica has it all", func() bool {
 		return sentinel.Master.Do("wait", 1, 100) == int64(1)
 	})
+	sentinel.Watch()
 	sentinel.Master.Kill()
 	returns(t, "Put without a master", func() {
 		if _, err := s.Put(t.Context(), store.Record{ID: "no master"}); err == nil {

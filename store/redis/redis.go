@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -47,20 +48,15 @@ type Options struct {
 	DedupeTTL time.Duration   // how long an id is remembered after its Put; 0: store.DefaultDedupeTTL
 	Retention store.Retention // of the journal and of logs
 	TLS       *tls.Config     // for rediss://; nil: the system's certificate authorities, TLS 1.2 or newer
+	// CallTimeout bounds a call; an attempt to connect, a write or a read may take two thirds
+	// of it. 0: DefaultCallTimeout.
+	CallTimeout time.Duration
 
-	prelude  string // Lua code before each script; tests move the clock with it
-	timeouts timeouts
+	prelude string // Lua code before each script; tests move the clock with it
 }
 
-// timeouts bound what is done with Redis. Only tests have others than
-// defaultTimeouts.
-type timeouts struct {
-	dial time.Duration // of a connection attempt
-	io   time.Duration // of one write or read
-	call time.Duration // of a whole call
-}
-
-var defaultTimeouts = timeouts{dial: time.Second, io: time.Second, call: 1500 * time.Millisecond}
+// DefaultCallTimeout is how long a call may take, unless the options say otherwise.
+const DefaultCallTimeout = 1500 * time.Millisecond
 
 // Store is a store.Store in Redis, for any number of processes at a time.
 //
@@ -68,25 +64,25 @@ var defaultTimeouts = timeouts{dial: time.Second, io: time.Second, call: 1500 * 
 // wait share a script, and so do Dones. A script is sent once: if the reply is
 // lost, the call returns an error and may have taken effect. A record that was
 // leased by such a call is due again when its visibility is over. Calls return
-// within 2 seconds, whatever the state of Redis, and succeed again as soon as it
+// within 2 seconds, unless the options say otherwise, whatever the state of Redis, and succeed again as soon as it
 // does.
 //
 // What a call changed is as durable as Redis is: see Warnings.
 type Store struct {
-	url       serverURL // that the store was opened with
-	login     *atomic.Pointer[credentials]
-	client    goredis.UniversalClient
-	scripts   map[string]script
-	prefix    string
-	timeouts  timeouts
-	queue     []string // the keys of the queue's scripts, see lib.lua
-	dead      string
-	journal   []string // the keys of the journal's scripts, see note.lua
-	puts      *batcher
-	dones     *batcher
-	dedupeTTL time.Duration
-	retention store.Retention
-	warnings  []string
+	url         serverURL // that the store was opened with
+	login       *atomic.Pointer[credentials]
+	client      goredis.UniversalClient
+	scripts     map[string]script
+	prefix      string
+	callTimeout time.Duration
+	queue       []string // the keys of the queue's scripts, see lib.lua
+	dead        string
+	journal     []string // the keys of the journal's scripts, see note.lua
+	puts        *batcher
+	dones       *batcher
+	dedupeTTL   time.Duration
+	retention   store.Retention
+	warnings    []string
 
 	queued      store.Notifier // of records that may be due sooner
 	subscribed  atomic.Bool    // to wake-up messages
@@ -135,14 +131,12 @@ func Open(ctx context.Context, url string, o Options) (*Store, error) {
 	listening, unsubscribe := context.WithCancel(context.Background())
 	login := new(atomic.Pointer[credentials])
 	login.Store(&credentials{u.user, u.password})
-	if o.timeouts == (timeouts{}) {
-		o.timeouts = defaultTimeouts
-	}
+	o.CallTimeout = cmp.Or(o.CallTimeout, DefaultCallTimeout)
 	r := &Store{
 		url:         u,
 		login:       login,
-		client:      newClient(u, login, o.TLS, o.timeouts),
-		timeouts:    o.timeouts,
+		client:      newClient(u, login, o),
+		callTimeout: o.CallTimeout,
 		scripts:     scripts,
 		prefix:      o.Prefix,
 		queue:       []string{key("waiting"), key("leased"), key("headers"), key("bodies")},
@@ -186,7 +180,7 @@ func (r *Store) SetURL(raw string) error {
 }
 
 // newClient returns the client, which connects when it is first used.
-func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.Config, t timeouts) goredis.UniversalClient {
+func newClient(u serverURL, login *atomic.Pointer[credentials], options Options) goredis.UniversalClient {
 	o := &goredis.UniversalOptions{
 		Addrs: u.addrs,
 		DB:    u.db,
@@ -198,10 +192,10 @@ func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.C
 		SentinelUsername: u.sentinelUser,
 		SentinelPassword: u.sentinelPassword,
 
-		DialTimeout:           t.dial,
+		DialTimeout:           options.CallTimeout * 2 / 3,
 		DialerRetries:         1,
-		ReadTimeout:           t.io,
-		WriteTimeout:          t.io,
+		ReadTimeout:           options.CallTimeout * 2 / 3,
+		WriteTimeout:          options.CallTimeout * 2 / 3,
 		ContextTimeoutEnabled: true,
 		MaxRetries:            -1,
 		PipelinePoolSize:      -1,
@@ -211,8 +205,8 @@ func newClient(u serverURL, login *atomic.Pointer[credentials], tlsConfig *tls.C
 	}
 	if u.tls {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		if tlsConfig != nil {
-			o.TLSConfig = tlsConfig.Clone()
+		if options.TLS != nil {
+			o.TLSConfig = options.TLS.Clone()
 		}
 	}
 	switch u.mode {
@@ -266,7 +260,7 @@ func (r *Store) call(ctx context.Context, f func(context.Context) error) error {
 		return store.ErrClosed
 	default:
 	}
-	bounded, cancel := context.WithTimeout(ctx, r.timeouts.call)
+	bounded, cancel := context.WithTimeout(ctx, r.callTimeout)
 	defer cancel()
 	err := f(bounded)
 	if err != nil && ctx.Err() != nil {

@@ -141,11 +141,12 @@ func redisBackend(t *testing.T, url string, o redis.Options, admin goredis.Unive
 	t.Cleanup(func() { _ = admin.Close() })
 	return func(t *testing.T) storetest.Backend {
 		o := o
+		o.CallTimeout = redistest.CallTimeout
 		o.Prefix = fmt.Sprintf("{test-%d}:", prefixes.Add(1))
 		return storetest.Backend{
 			Open: func(r store.Retention) (store.Store, error) {
 				o.Retention = r
-				return redis.Open(context.Background(), url, redis.WithPatience(redis.WithSkew(o)))
+				return redis.Open(context.Background(), url, redis.WithSkew(o))
 			},
 			Advance: func(d time.Duration) {
 				if err := admin.Eval(context.Background(), age, []string{o.Prefix + "skew"}, o.Prefix, d.Microseconds()).Err(); err != nil {

@@ -26,6 +26,10 @@ import (
 
 const host = "127.0.0.1"
 
+// CallTimeout only bounds a hang: it is for stores of tests in which Redis always answers,
+// be it late on a machine under load.
+const CallTimeout = 2 * time.Minute
+
 // Server is one redis-server. Its methods fail the test on errors.
 type Server struct {
 	Addr string // host:port
@@ -75,7 +79,7 @@ func (s *Server) URL() string { return "redis://" + s.Addr }
 // Do sends the words of a command and returns the reply.
 func (s *Server) Do(command ...any) any {
 	s.t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true})
+	client := redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true, DialTimeout: CallTimeout, ReadTimeout: CallTimeout})
 	defer func() { _ = client.Close() }()
 	reply, err := client.Do(context.WithoutCancel(s.t.Context()), command...).Result()
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 // MasterName is the name that Sentinels give their master.
 const MasterName = "pipesteward-test"
 
-// Sentinel is a master and its replica, watched by two Sentinels.
+// Sentinel is a master and its replica, watched by two Sentinels. They take a master that
+// does not answer for a slow one, until Watch says otherwise.
 type Sentinel struct {
 	Master    *Server // at the start
 	Replica   *Server // at the start
@@ -61,7 +62,7 @@ func startSentinel(t testing.TB, ip, port string) *Server {
 bind %[2]s
 dir %[3]s
 sentinel monitor %[4]s %[5]s %[6]s 2
-sentinel down-after-milliseconds %[4]s 500
+sentinel down-after-milliseconds %[4]s 600000
 sentinel failover-timeout %[4]s 3000
 `, own, host, s.dir, MasterName, ip, port)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -70,6 +71,13 @@ sentinel failover-timeout %[4]s 3000
 	s.args = []string{config, "--sentinel"}
 	s.run()
 	return s
+}
+
+// Watch makes the Sentinels replace a master that has not answered for half a second.
+func (s *Sentinel) Watch() {
+	for _, watcher := range s.Sentinels {
+		watcher.Do("sentinel", "set", MasterName, "down-after-milliseconds", 500)
+	}
 }
 
 // URL returns the redis+sentinel:// URL.
