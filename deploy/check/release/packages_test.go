@@ -367,7 +367,7 @@ func (m machine) serves() {
 			m.Fatalf("%s ended: %v\n%s", s.program, err, log.String())
 		case <-deadline:
 			_ = cmd.Process.Kill()
-			<-ended
+			_ = <-ended
 			m.Fatalf("%s does not succeed\n%s", step[1], log.String())
 		default:
 		}
