@@ -7,7 +7,7 @@ to=$1
 rm -rf "$to/documents"
 mkdir -p "$to/documents"
 git ls-files -- '*.md' LICENSE 'rules.example*.yaml' handlers/admin/openapi.yaml \
-  ':(glob)deploy/*' 'deploy/pictures/*.png' deploy/ci deploy/grafana deploy/prometheus >"$to/names"
+  ':(glob)deploy/[!.]*' 'deploy/pictures/*.png' deploy/ci deploy/grafana deploy/prometheus >"$to/names"
 tar -cf "$to/documents.tar" -T "$to/names"
 tar -xf "$to/documents.tar" -C "$to/documents"
 rm "$to/names" "$to/documents.tar"
@@ -19,3 +19,6 @@ done
 "$to/program" completion powershell >"$to/pipesteward.ps1"
 rm "$to/program"
 sed 's|/usr/local/bin/|/usr/bin/|' deploy/pipesteward.service >"$to/pipesteward.service"
+# The same commit gives the same bytes.
+time=$(TZ=UTC git log -1 --format=%cd --date=format-local:%Y%m%d%H%M.%S)
+find "$to" -exec env TZ=UTC touch -t "$time" {} +
