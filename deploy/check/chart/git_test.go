@@ -107,7 +107,7 @@ func TestGitSync(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_ = <-ended
+		t.Logf("git-sync, killed: %v", <-ended)
 	})
 
 	served := filepath.Join(dir, environment(d)["PIPESTEWARD_RULES"], "rules.yaml")

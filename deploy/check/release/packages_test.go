@@ -367,8 +367,7 @@ func (m machine) serves() {
 			m.Fatalf("%s ended: %v\n%s", s.program, err, log.String())
 		case <-deadline:
 			_ = cmd.Process.Kill()
-			_ = <-ended
-			m.Fatalf("%s does not succeed\n%s", step[1], log.String())
+			m.Fatalf("%s does not succeed, and %s ended: %v\n%s", step[1], s.program, <-ended, &log)
 		default:
 		}
 	}
