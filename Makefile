@@ -66,9 +66,10 @@ soak: redis ## the tests that take minutes: kill the program at every step, and 
 	go test -run '^TestGitLabsEdges$$' -v -timeout 30m ./cmd/pipesteward -args -edges.for 1m
 
 # The tests come first: the linter gives up after its timeout if it has to compile all that they need.
+# None is cached: Go would not see that a file outside of their module has changed, which is what they check.
 .PHONY: deploy
-deploy: redis systemd promtool $(GOLANGCI_LINT) ## check deploy/ without a container engine
-	cd deploy/check && go mod tidy -diff && go test ./... && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./...
+deploy: redis systemd promtool rpm $(GOLANGCI_LINT) ## check deploy/ without a container engine
+	cd deploy/check && go mod tidy -diff && go test -count 1 -timeout 30m ./... && $(GOLANGCI_LINT) run -c ../../.golangci.yml ./...
 
 # GoReleaser is large: the first run takes many minutes to build it.
 GORELEASER := go run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
@@ -147,6 +148,13 @@ promtool:
 	@command -v promtool >/dev/null || { \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends prometheus; \
 	  else echo "the alerts need promtool: install Prometheus (Debian: apt-get install prometheus)" >&2; exit 1; fi; }
+
+# The rpm is installed, too, whatever this machine's own packages are.
+.PHONY: rpm
+rpm:
+	@command -v rpm >/dev/null || { \
+	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then apt-get update -q && apt-get install -qy rpm; \
+	  else echo "the check of the rpm needs rpm: install it (Debian: apt-get install rpm)" >&2; exit 1; fi; }
 
 # Chromium photographs pages with Slack's font and with emojis, mogrify makes the pictures small.
 .PHONY: chromium

@@ -51,7 +51,7 @@ func documents(t *testing.T) (all []document) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == ".git" || entry.Name() == "testdata" || entry.Name() == "bin"):
+		case entry.IsDir() && slices.Contains([]string{".git", "testdata", "bin", "dist", "dist-documents"}, entry.Name()):
 			return filepath.SkipDir
 		case entry.IsDir() || filepath.Ext(name) != ".md":
 			return nil

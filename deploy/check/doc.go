@@ -4,7 +4,7 @@
 // packages hold, and monitoring the alerts and the dashboard. It is a module of its own, so
 // that the parsers and servers it needs stay out of the program's.
 //
-//	cd deploy/check && go test ./...
+//	cd deploy/check && go test -count 1 ./...
 //
-// Needs Linux, redis-server, systemd-analyze and promtool.
+// Needs Linux, redis-server, systemd-analyze, promtool and rpm.
 package check

@@ -61,6 +61,14 @@ extraVolumes: [{name: web-config, configMap: {name: web-config}}]
 extraVolumeMounts: [{name: web-config, mountPath: /etc/pipesteward/web-config}]
 `
 
+// fromGit are values by which the rules are those of a Git repository.
+const fromGit = `
+secrets: {existingSecret: secrets}
+rules:
+  git: {repository: "https://gitlab.example.com/platform/pipesteward-rules.git", existingSecret: rules-token}
+settings: {insecure-admin-without-auth: true}
+`
+
 // TestInstalledAsReadmeSays: the values and the rules of README.md's example are what is installed.
 func TestInstalledAsReadmeSays(t *testing.T) {
 	text := read(t, chart+"/README.md")
@@ -182,7 +190,7 @@ func get[T any](t *testing.T, all objects, name string) (object T) {
 }
 
 func TestLint(t *testing.T) {
-	for name, values := range map[string]string{"least": least, "most": most} {
+	for name, values := range map[string]string{"least": least, "most": most, "from Git": fromGit} {
 		if result := lint.RunAll(chart, parsed(t, values), "space"); result.HighestSeverity >= support.WarningSev {
 			t.Errorf("%s: %v", name, result.Messages)
 		}
@@ -260,14 +268,17 @@ func TestReplicas(t *testing.T) {
 // TestPodIsRestricted: the pod meets Kubernetes's Pod Security Standard "restricted", has no
 // token and a read-only file system, and has more than 10 s to end.
 func TestPodIsRestricted(t *testing.T) {
-	for name, values := range map[string]string{"least": least, "most": most} {
+	for name, values := range map[string]string{"least": least, "most": most, "from Git": fromGit} {
 		pod := get[appsv1.Deployment](t, rendered(t, values), "Deployment/release-pipesteward").Spec.Template.Spec
+		for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
+			if *c.SecurityContext.AllowPrivilegeEscalation || !*c.SecurityContext.ReadOnlyRootFilesystem || !slices.Equal(c.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+				t.Errorf("%s: %s has %+v", name, c.Name, c.SecurityContext)
+			}
+		}
 		c := pod.Containers[0]
 		switch {
 		case !*pod.SecurityContext.RunAsNonRoot, *pod.SecurityContext.RunAsUser != 65532, pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault:
 			t.Errorf("%s: %+v", name, pod.SecurityContext)
-		case *c.SecurityContext.AllowPrivilegeEscalation, !*c.SecurityContext.ReadOnlyRootFilesystem, !slices.Equal(c.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}):
-			t.Errorf("%s: %+v", name, c.SecurityContext)
 		case *pod.AutomountServiceAccountToken:
 			t.Errorf("%s: the pod has a token", name)
 		case *pod.TerminationGracePeriodSeconds <= 10+c.Lifecycle.PreStop.Sleep.Seconds:
@@ -285,7 +296,9 @@ func TestRefused(t *testing.T) {
 		"two processes and a file":          {least + "replicas: 2", "set replicas to 1, or store.kind to redis"},
 		"Redis's URL for a file":            {strings.Replace(least, "existingSecret: secrets", "existingSecret: secrets, keys: [store]", 1), "set store.kind to redis, or remove the key"},
 		"no rules":                          {strings.Replace(least, "existingConfigMap: rules", "files: {}", 1), "there are no rules"},
-		"rules twice":                       {strings.Replace(least, "existingConfigMap: rules", "existingConfigMap: rules, files: {a.yaml: b}", 1), "choose one"},
+		"rules twice":                       {strings.Replace(least, "existingConfigMap: rules", "existingConfigMap: rules, files: {a.yaml: b}", 1), "rules.files and rules.existingConfigMap are set: choose one"},
+		"rules of Git and others":           {strings.Replace(fromGit, "rules:\n", "rules:\n  existingConfigMap: rules\n", 1), "rules.existingConfigMap and rules.git.repository are set: choose one"},
+		"a password that all can read":      {strings.Replace(fromGit, "https://", "https://rules:secret@", 1), "rules/git/repository"},
 		"an admin address open to everyone": {strings.Replace(least, "insecure-admin-without-auth", "dry-run", 1), "nothing says who may use the admin address"},
 		"an Ingress without a name":         {least + "ingress: {enabled: true}", "ingress.host is empty"},
 		"a setting as a variable":           {least + "extraEnv: [{name: PIPESTEWARD_DRY_RUN, value: \"true\"}]", "extraEnv has PIPESTEWARD_DRY_RUN: set it in settings"},

@@ -1,12 +1,15 @@
 package release_test
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -17,17 +20,27 @@ const root = "../../.."
 // documents is where .goreleaser.yaml has documents.sh put what it makes.
 const documents = "dist-documents/"
 
-// content is a file of a package.
-type content struct{ Src, Dst, Type, Packager string }
-
 // config is what this test reads of .goreleaser.yaml.
 type config struct {
 	Builds []struct {
 		Goos, Goarch, Ldflags []string
 	}
+	Archives []struct {
+		WrapInDirectory bool `json:"wrap_in_directory"`
+		Files           []struct{ Src, Dst string }
+	}
 	Nfpms []struct {
-		Contents []content
-		Scripts  map[string]string
+		PackageName string `json:"package_name"`
+		Maintainer  string
+		Description string
+		Bindir      string
+		Umask       fs.FileMode
+		Recommends  []string
+		Contents    []struct {
+			Src, Dst, Type, Packager string
+			FileInfo                 struct{ Mode fs.FileMode } `json:"file_info"`
+		}
+		Scripts struct{ Postinstall, Preremove, Postremove string }
 	}
 }
 
@@ -52,14 +65,47 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// TestMain removes what the tests build.
+func TestMain(m *testing.M) {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "pipesteward-release-"); err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(buildDir); err != nil {
+		panic(err)
+	}
+	os.Exit(code)
+}
+
+// buildDir is where the tests build, as the release does at the top of the repository.
+var buildDir string
+
+// made is where documents.sh makes its files, for all tests.
+var made = sync.OnceValues(func() (string, error) {
+	to := filepath.Join(buildDir, documents)
+	cmd := exec.Command("sh", "deploy/package/documents.sh", to)
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("documents.sh: %w\n%s", err, out)
+	}
+	return to, err
+})
+
+// makeDocuments returns the directory with what documents.sh makes.
+func makeDocuments(t *testing.T) string {
+	t.Helper()
+	to, err := made()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
 // TestPackages: every file that goes into a package is there, or made.
 func TestPackages(t *testing.T) {
-	made := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "sh", "deploy/package/documents.sh", made)
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("documents.sh: %v\n%s", err, out)
-	}
+	made := makeDocuments(t)
 	packages := load(t).Nfpms[0]
 	for _, c := range packages.Contents {
 		path := filepath.Join(root, c.Src)
@@ -83,11 +129,50 @@ func TestPackages(t *testing.T) {
 	if !strings.Contains(string(unit), "ExecStart=/usr/bin/pipesteward serve\n") {
 		t.Errorf("the unit of packages does not start /usr/bin/pipesteward:\n%s", unit)
 	}
-	for _, script := range packages.Scripts {
+	for _, script := range []string{packages.Scripts.Postinstall, packages.Scripts.Preremove, packages.Scripts.Postremove} {
 		cmd := exec.CommandContext(t.Context(), "sh", "-n", script)
 		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", script, err, out)
+		}
+	}
+}
+
+// TestDocumentsOfPackages: a link from a document to a file, as a reader of an archive or a package
+// follows it, leads to that file.
+func TestDocumentsOfPackages(t *testing.T) {
+	c := load(t)
+	if !slices.ContainsFunc(c.Archives[0].Files, func(f struct{ Src, Dst string }) bool { return f.Src == documents+"documents" && f.Dst == "." }) || !c.Archives[0].WrapInDirectory {
+		t.Errorf("archives have not the documents at the top of a directory of their own: %+v", c.Archives)
+	}
+	dir := filepath.Join(makeDocuments(t), "documents")
+	link := regexp.MustCompile(`(?:\]\(|<img src=")([^)"#\s]+)[)"#]`)
+	links := 0
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(name) != ".md" {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		for _, match := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(match[1], ":") {
+				continue // a page of others
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(name), match[1])); err != nil {
+				t.Errorf("%s links to %s, which is not in packages: %v", strings.TrimPrefix(name, dir+"/"), match[1], err)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if links < 100 {
+		t.Errorf("only %d links are found", links)
+	}
+	for _, name := range []string{"README.zh-CN.md", "LICENSE", "rules.example.test.yaml", "deploy/pipesteward.service", "deploy/pipesteward.env.example"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s is not in packages: %v", name, err)
 		}
 	}
 }

@@ -30,6 +30,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $keys | uniq | sortAlpha | toJson }}
 {{- end }}
 
+{{- /* Where the container has the rules: of a Git repository, below the link that git-sync moves
+       to each new commit. */ -}}
+{{- define "pipesteward.rulesMount" -}}
+{{ empty .Values.rules.git.repository | ternary "/etc/pipesteward/rules" "/git" }}
+{{- end }}
+
+{{- define "pipesteward.rulesPath" -}}
+{{ with .Values.rules.git }}{{ if .repository }}{{ clean (printf "/git/current/%s" .directory) }}{{ else }}/etc/pipesteward/rules{{ end }}{{ end }}
+{{- end }}
+
 {{- /* Combinations of values that can't work, with what to change. */ -}}
 {{- define "pipesteward.check" -}}
 {{- if and (eq .Values.store.kind "bolt") (gt (int .Values.replicas) 1) }}
@@ -41,11 +51,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if not .Values.secrets.existingSecret }}
 {{- fail "secrets.existingSecret is empty: create a Secret (kubectl create secret generic pipesteward --from-file=gitlab-token --from-file=webhook-token), and give its name" }}
 {{- end }}
-{{- if and (not .Values.rules.files) (not .Values.rules.existingConfigMap) }}
-{{- fail "there are no rules: set rules.files (helm install --set-file 'rules.files.rules\\.yaml=rules.yaml') or rules.existingConfigMap" }}
+{{- $rules := list }}
+{{- if .Values.rules.files }}{{ $rules = append $rules "rules.files" }}{{ end }}
+{{- if .Values.rules.existingConfigMap }}{{ $rules = append $rules "rules.existingConfigMap" }}{{ end }}
+{{- if .Values.rules.git.repository }}{{ $rules = append $rules "rules.git.repository" }}{{ end }}
+{{- if not $rules }}
+{{- fail "there are no rules: set rules.files (helm install --set-file 'rules.files.rules\\.yaml=rules.yaml'), rules.existingConfigMap or rules.git.repository" }}
 {{- end }}
-{{- if and .Values.rules.files .Values.rules.existingConfigMap }}
-{{- fail "rules.files and rules.existingConfigMap are both set: choose one" }}
+{{- if gt (len $rules) 1 }}
+{{- fail (printf "%s are set: choose one" (join " and " $rules)) }}
 {{- end }}
 {{- $auth := index .Values.settings "admin-auth" | default "local" }}
 {{- if and (eq $auth "local") (ne (toString (index .Values.settings "insecure-admin-without-auth")) "true") }}
