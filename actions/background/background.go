@@ -166,7 +166,7 @@ func (t *Task[T]) do(ctx context.Context, by string, work Work[T], begun func())
 		made.Error = failed.Error()
 	}
 	if err := t.end(context.WithoutCancel(ctx), made); err != nil {
-		t.log.Error("what a request found could not be stored", "key", t.keys.Last, store.Outage(err))
+		t.log.ErrorContext(ctx, "what a request found could not be stored", "key", t.keys.Last, store.Outage(err))
 	}
 	return failed
 }

@@ -83,7 +83,7 @@ func (w *Watch) keep(ctx context.Context, checks []Check, found []Finding) {
 		return merged(last, checks, found, at), nil
 	})
 	if err != nil && ctx.Err() == nil {
-		w.Log.Debug("what the checks found is not kept", "reason", err)
+		w.Log.DebugContext(ctx, "what the checks found is not kept", "reason", err)
 	}
 }
 

@@ -114,7 +114,7 @@ func (x *Index) follow(ctx context.Context) error {
 // report logs that the index can't be brought up to date, once.
 func (x *Index) report(ctx context.Context, err error) {
 	if err != nil && !x.failed && ctx.Err() == nil {
-		x.Log.Warn("the index of decisions can't be read from the store", store.Outage(err))
+		x.Log.WarnContext(ctx, "the index of decisions can't be read from the store", store.Outage(err))
 	}
 	x.failed = err != nil
 }
