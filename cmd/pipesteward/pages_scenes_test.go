@@ -40,7 +40,7 @@ var pageScenes = map[string]func(*sandbox){
 	"handlers/README.md#by-signing-in-at-gitlab": signingIn,
 
 	"deploy/README.md#compose":                          newService,
-	"deploy/README.md#systemd":                          newService,
+	"deploy/README.md#systemd":                          fromSources,
 	"deploy/README.md#one-container":                    newService,
 	"deploy/README.md#webhooks-by-hand":                 wrongToken,
 	"deploy/README.md#what-must-persist-and-its-backup": stores,
@@ -86,6 +86,12 @@ func newService(s *sandbox) {
 	}
 	s.stuckJob()
 	s.statuses["doctor"] = 1 // there are no webhooks
+}
+
+// fromSources is newService where `make build` has been run.
+func fromSources(s *sandbox) {
+	newService(s)
+	s.write("pipesteward", "")
 }
 
 // stores are the store of a server that runs, and of one that does not.
