@@ -32,8 +32,8 @@ type Query struct {
 // Find returns the entries of the newest decisions that a query selects and that follow its
 // cursor, and the cursor of the next page, "" at the end. It finds all that was added or
 // amended before the call. Where the index does not reach, a page may have fewer entries
-// than the limit, or none, and yet have a next one. Its error is one of the store;
-// store.ErrBadCursor for a cursor that is none.
+// than the limit, or none, and yet have a next one. Its error is one of the store
+// or of ctx; store.ErrBadCursor for a cursor that is none.
 func (x *Index) Find(ctx context.Context, q Query) (found []store.Entry, next string, err error) {
 	before, err := store.ParseCursor(q.Cursor)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pipesteward/pipesteward/store"
@@ -65,13 +66,15 @@ type Config struct {
 type Index struct {
 	Config
 
-	// refreshing is locked while the heads are brought up to date, so that what is read of an
-	// entry never replaces what was read later.
-	refreshing sync.Mutex
-	newest     uint64    // the place of the newest entry that was read
-	mark       string    // up to which amendments were read
-	reread     time.Time // when all entries were last read
-	failed     bool      // the last refresh in the background
+	// turn has a value while the heads are brought up to date, so that what is read of an
+	// entry never replaces what was read later. It guards the fields up to refreshed.
+	turn      chan struct{}
+	newest    uint64        // the place of the newest entry that was read
+	mark      string        // up to which amendments were read
+	reread    time.Time     // when all entries were last read
+	refreshed uint64        // the number of the last refresh that succeeded
+	refreshes atomic.Uint64 // how many have begun
+	failed    bool          // the last refresh in the background
 
 	mu    sync.RWMutex
 	heads []head // by their places, oldest first
@@ -81,7 +84,20 @@ type Index struct {
 
 // New returns an index that is empty, and finds decisions by reading the journal, until
 // Build has returned.
-func New(cfg Config) *Index { return &Index{Config: cfg} }
+func New(cfg Config) *Index { return &Index{Config: cfg, turn: make(chan struct{}, 1)} }
+
+// begin waits for the turn to bring the index up to date, which end ends. Its error is that of
+// ctx: others may wait for a store that does not answer.
+func (x *Index) begin(ctx context.Context) error {
+	select {
+	case x.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (x *Index) end() { <-x.turn }
 
 // Run builds the index and follows the journal until ctx is done.
 func (x *Index) Run(ctx context.Context) {
@@ -99,9 +115,11 @@ func (x *Index) Run(ctx context.Context) {
 
 // follow brings the index up to date, also with what requests do not read.
 func (x *Index) follow(ctx context.Context) error {
-	x.refreshing.Lock()
+	if err := x.begin(ctx); err != nil {
+		return err
+	}
 	due := x.Now().Sub(x.reread) >= rereadEvery
-	x.refreshing.Unlock()
+	x.end()
 	switch {
 	case !x.isBuilt():
 		return x.Build(ctx)
@@ -146,8 +164,10 @@ func (x *Index) Build(ctx context.Context) error {
 	}
 	slices.Reverse(heads)
 
-	x.refreshing.Lock()
-	defer x.refreshing.Unlock()
+	if err := x.begin(ctx); err != nil {
+		return err
+	}
+	defer x.end()
 	x.newest, x.mark, x.reread = newest, mark, x.Now()
 	x.set(heads, false, whole)
 	if err := x.readChanges(ctx); err != nil {
@@ -160,22 +180,21 @@ func (x *Index) Build(ctx context.Context) error {
 // rereadAll reads all entries of the index again, with pauses.
 func (x *Index) rereadAll(ctx context.Context) error {
 	oldest := x.oldest()
-	err := x.eachPage(ctx, func(cursor string) (next string, err error) {
-		x.refreshing.Lock()
-		defer x.refreshing.Unlock()
+	return x.eachPage(ctx, func(cursor string) (next string, err error) {
+		if err := x.begin(ctx); err != nil {
+			return "", err
+		}
+		defer x.end()
 		entries, next, err := x.Journal.Entries(ctx, cursor, pageSize)
 		x.replace(entries)
 		if len(entries) > 0 && entries[len(entries)-1].Seq <= oldest {
 			next = ""
 		}
+		if err == nil && next == "" {
+			x.reread = x.Now()
+		}
 		return next, err
 	})
-	if err == nil {
-		x.refreshing.Lock()
-		x.reread = x.Now()
-		x.refreshing.Unlock()
-	}
-	return err
 }
 
 // eachPage calls read with the cursor of each page, with pauses, until there is no next one.
@@ -194,19 +213,26 @@ func (x *Index) eachPage(ctx context.Context, read func(cursor string) (next str
 	}
 }
 
-// refresh brings the index up to date, unless it is not built.
+// refresh brings the index up to date, unless it is not built. Those who wait for their turn
+// share the first refresh that begins after their calls.
 func (x *Index) refresh(ctx context.Context) error {
-	x.refreshing.Lock()
-	defer x.refreshing.Unlock()
-	if !x.isBuilt() {
+	before := x.refreshes.Load()
+	if err := x.begin(ctx); err != nil {
+		return err
+	}
+	defer x.end()
+	if !x.isBuilt() || x.refreshed > before {
 		return nil
 	}
-	err := x.readChanges(ctx)
-	if errors.Is(err, store.ErrAmendmentsMissed) {
+	number := x.refreshes.Add(1)
+	switch err := x.readChanges(ctx); {
+	case errors.Is(err, store.ErrAmendmentsMissed):
 		x.set(nil, false, false)
-		return nil
+	case err != nil:
+		return err
 	}
-	return err
+	x.refreshed = number
+	return nil
 }
 
 // readChanges reads what was added and amended since it was last called.

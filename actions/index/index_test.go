@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -373,4 +374,60 @@ func TestFindsItsOwnWrites(t *testing.T) {
 	writers.Wait()
 	close(done)
 	builder.Wait()
+}
+
+// slow is a journal whose feed of amendments answers once goOn is closed.
+type slow struct {
+	*journal
+	goOn  chan struct{} // nil: at once
+	calls atomic.Int64
+}
+
+func (s *slow) Amended(ctx context.Context, mark string, n int) (ids []string, next string, err error) {
+	s.calls.Add(1)
+	if s.goOn != nil {
+		<-s.goOn
+	}
+	return s.journal.Amended(ctx, mark, n)
+}
+
+// TestRequestsWaitTogether: while the store is slow, a request waits no longer than it may,
+// and those that wait do not send it the same one after the other.
+func TestRequestsWaitTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &slow{journal: openJournal(t, time.Now)}
+		defer j.Close()
+		x := newIndex(j, time.Now, 10_000)
+		if err := x.Build(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		j.goOn = make(chan struct{})
+		j.calls.Store(0)
+		o := event.Outcome{}
+		o.ID = "d-1"
+		var requests sync.WaitGroup
+		for range 20 {
+			requests.Go(func() { find(t, x, index.Query{}, false) })
+		}
+		synctest.Wait()
+		j.write(t, o)
+		for range 20 {
+			requests.Go(func() {
+				if found := find(t, x, index.Query{}, false); !slices.Contains(found, o.ID) {
+					t.Errorf("a request after %s was added has found %q", o.ID, found)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := x.Find(ctx, index.Query{Limit: 1}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a request that may take a second: %v", err)
+		}
+		close(j.goOn)
+		requests.Wait()
+		if calls := j.calls.Load(); calls > 2 {
+			t.Errorf("40 requests have read the feed of amendments %d times, want at most twice", calls)
+		}
+	})
 }
