@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -91,8 +92,11 @@ func (t *Task[T]) Run(ctx context.Context) {
 		case r := <-t.requests:
 			began := false
 			err := t.do(ctx, r.by, r.work, func() { began = true; r.begun <- nil })
-			if !began {
+			switch {
+			case !began:
 				r.begun <- err
+			case errors.Is(err, errTakenOver):
+				t.log.WarnContext(ctx, "what was requested has not ended here", "key", t.keys.Last, "by", r.by, "reason", err)
 			}
 			t.busy.Store(false)
 		}
@@ -101,6 +105,10 @@ func (t *Task[T]) Run(ctx context.Context) {
 
 // errUnderWay is the error of a run while another one is under way.
 var errUnderWay = &event.StateError{Reason: "this is under way already, on this replica or on another one: request it again when that has ended"}
+
+// errTakenOver is the error of a run that another one has replaced: the store did not take the
+// renewal of the claim in time.
+var errTakenOver = errors.New("the store could not be reached for so long that another replica has begun the same")
 
 // Start begins a run and returns while that is under way. Besides those of the store, its
 // error is an *event.StateError while another run is under way, here or on another replica.
@@ -158,6 +166,9 @@ func (t *Task[T]) do(ctx context.Context, by string, work Work[T], begun func())
 	found, failed := work(claimed, last.Found, shown.progress)
 	end()
 	showing.Wait()
+	if claimed.Err() != nil && ctx.Err() == nil {
+		return errTakenOver // and what that run shows and finds stays
+	}
 	made := Run[T]{Began: shown.Began, Ended: t.now().UTC(), By: by, Found: found}
 	switch {
 	case ctx.Err() != nil:

@@ -6,13 +6,16 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/pipesteward/pipesteward/actions/background"
 	"github.com/pipesteward/pipesteward/rules/event"
+	"github.com/pipesteward/pipesteward/store"
 	"github.com/pipesteward/pipesteward/store/bolt"
 	"github.com/pipesteward/pipesteward/store/storetest"
 	"github.com/pipesteward/pipesteward/store/storetest/await"
@@ -128,4 +131,70 @@ func TestEarlyEnd(t *testing.T) {
 	if last := ended(t, here, "bob"); last.Found != "some" || !strings.Contains(last.Error, "the server stopped") {
 		t.Errorf("the last run is %+v", last)
 	}
+}
+
+// cut is a store that a replica can't reach while away is set.
+type cut struct {
+	store.Store
+	away atomic.Bool
+}
+
+func (c *cut) Claim(ctx context.Context, key, owner string, ttl time.Duration) (bool, error) {
+	if c.away.Load() {
+		return false, errors.New("the store is away")
+	}
+	return c.Store.Claim(ctx, key, owner, ttl)
+}
+
+// TestTakenOver: a replica that could not reach the store for so long that another one has
+// begun the same stops, and leaves alone what that one shows and finds.
+func TestTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, err := bolt.Open(t.TempDir()+"/test.db", bolt.Options{Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		reach := &cut{Store: db}
+		task := func(s background.Store) *background.Task[string] {
+			return background.New[string](background.Keys{Claim: "work", Last: "work", Running: "work:running"}, s, time.Now, slog.New(slog.DiscardHandler))
+		}
+		here, there := task(reach), task(db)
+		var both sync.WaitGroup
+		both.Go(func() {
+			err := here.Do(t.Context(), func(ctx context.Context, _ string, _ func(int, int)) (string, error) {
+				<-ctx.Done()
+				return "of here", ctx.Err()
+			})
+			if err == nil {
+				t.Error("the run that was taken over has no error")
+			}
+		})
+		synctest.Wait()
+		reach.away.Store(true)
+		time.Sleep(2 * time.Minute)
+		goOn := make(chan struct{})
+		both.Go(func() {
+			if err := there.Do(t.Context(), func(context.Context, string, func(int, int)) (string, error) {
+				<-goOn
+				return "of there", nil
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		reach.away.Store(false)
+		time.Sleep(time.Minute + time.Millisecond)
+		if last, ok, err := there.Last(t.Context()); ok || err != nil {
+			t.Errorf("while there runs, what was found last is %+v (%v)", last, err)
+		}
+		if running, err := there.Running(t.Context()); running == nil || err != nil {
+			t.Errorf("the run there is not shown (%v)", err)
+		}
+		close(goOn)
+		both.Wait()
+		if last, _, err := there.Last(t.Context()); last.Found != "of there" || err != nil {
+			t.Errorf("in the end, what was found last is %+v (%v)", last, err)
+		}
+	})
 }
