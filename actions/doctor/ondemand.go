@@ -3,6 +3,7 @@ package doctor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -26,7 +27,8 @@ type Last = background.Task[[]Checked]
 const allFor = 30 * time.Minute
 
 // Requested returns the work of making the cheap checks of a service now, or all of them. Of
-// all, the requests to GitLab yield to all others.
+// all, the requests to GitLab yield to all others. Of checks that are stopped, what was found
+// before stays.
 func (w *Watch) Requested(all bool) background.Work[[]Checked] {
 	return func(ctx context.Context, last []Checked, progress func(done, of int)) ([]Checked, error) {
 		cfg, checks, bound := w.Config(), Cheap(), roundFor
@@ -39,8 +41,24 @@ func (w *Watch) Requested(all bool) background.Work[[]Checked] {
 		cfg.Progress = func(done, of int, _ string) { progress(done, of) }
 		ctx, cancel := context.WithTimeout(ctx, bound)
 		defer cancel()
-		return merged(last, checks, Run(ctx, cfg, checks), cfg.Now()), nil
+		found, err := Run(ctx, cfg, checks), ctx.Err()
+		if err != nil {
+			checks, found = ended(checks, found)
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("the checks have taken longer than %s, and the rest of them was not made", bound)
+		}
+		return merged(last, checks, found, cfg.Now()), err
 	}
+}
+
+// ended returns those of the checks that a run had made when it was stopped, and their findings.
+func ended(checks []Check, found []Finding) ([]Check, []Finding) {
+	cut := func(id string) bool {
+		return slices.ContainsFunc(found, func(f Finding) bool { return f.Check == id && f.Passing })
+	}
+	return slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return cut(c.ID) }),
+		slices.DeleteFunc(slices.Clone(found), func(f Finding) bool { return cut(f.Check) })
 }
 
 // Status is what the checks found last, in numbers.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pipesteward/pipesteward/actions/background"
 	"github.com/pipesteward/pipesteward/actions/doctor"
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
@@ -14,7 +16,7 @@ import (
 )
 
 // TestRequested: what each check found last is kept, with the time of the check, whether a
-// service made it by itself or a person requested it.
+// service made it by itself or a person requested it, and stays when checks are stopped.
 func TestRequested(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, gitlabtest.Options{})
@@ -76,5 +78,16 @@ func TestRequested(t *testing.T) {
 	}
 	if !slices.IsSortedFunc(last.Found, func(a, b doctor.Checked) int { return place(a) - place(b) }) {
 		t.Errorf("the findings are not in the order of the checks: %+v", last.Found)
+	}
+
+	stopping, stop := context.WithCancel(t.Context())
+	w.Config = func() doctor.Config { stop(); return r.Config }
+	r.now = r.now.Add(time.Hour)
+	if err := w.Last.Do(stopping, w.Requested(true)); err == nil {
+		t.Error("checks that were stopped have no error")
+	}
+	stopped, _, err := w.Last.Last(t.Context())
+	if diff := cmp.Diff(last.Found, stopped.Found); diff != "" || err != nil {
+		t.Errorf("checks that were stopped have changed what was found before (%v):\n%s", err, diff)
 	}
 }

@@ -24,16 +24,22 @@ type List struct {
 	Ensured bool `json:"ensured,omitzero"` // what was wrong was also repaired, as far as that may be done
 }
 
-// newList returns the list of what was found. Those that are in order are left out first.
-func newList(found Result, ensured bool) List {
+// newList returns the list of what was found by work that has ended with an error, and of what
+// the last list has of those that it did not reach. Those that are in order are left out first.
+func newList(found Result, ensured bool, err error, last List) List {
 	l := List{Result: found, Ensured: ensured}
+	if err != nil {
+		l.Reports = slices.Concat(found.Reports, slices.DeleteFunc(slices.Clone(last.Reports), func(before Report) bool {
+			return slices.ContainsFunc(found.Reports, func(r Report) bool { return r.Owner == before.Owner && r.Kind == before.Kind })
+		}))
+	}
 	rank := func(r Report) int {
 		if r.IsWrong() {
 			return 0
 		}
 		return 1
 	}
-	l.Reports = slices.SortedStableFunc(slices.Values(found.Reports), func(a, b Report) int { return cmp.Compare(rank(a), rank(b)) })
+	l.Reports = slices.SortedStableFunc(slices.Values(l.Reports), func(a, b Report) int { return cmp.Compare(rank(a), rank(b)) })
 	l.More = max(len(l.Reports)-maxListed, 0)
 	l.Reports = l.Reports[:len(l.Reports)-l.More]
 	return l
@@ -50,7 +56,7 @@ func (c *KeeperConfig) Look() background.Work[List] {
 		}
 		e := Ensurer{GitLab: c.GitLab, Wanted: wanted, EveryDelivery: true, Resolve: c.Resolve, Now: c.Now, Progress: func(read, of int, _ string) { progress(read, of) }}
 		found, err := e.Run(ctx, entries)
-		return newList(found, false), err
+		return newList(found, false, err, last), err
 	}
 }
 
@@ -61,7 +67,7 @@ func (k *Keeper) Ensure() background.Work[List] {
 		if errors.Is(err, ErrRunning) {
 			return last, err
 		}
-		return newList(found, true), err
+		return newList(found, true, err, last), err
 	}
 }
 

@@ -2,6 +2,7 @@ package hooks_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +51,43 @@ func TestListed(t *testing.T) {
 	k.GitLab.DisableHook(1, time.Time{})
 	if l = k.list(k.config.Look()); l.Reports[0].Verdict != hooks.Disabled || !strings.Contains(strings.Join(l.Reports[0].Findings, " "), "GitLab has stopped sending") {
 		t.Errorf("a look at a dead webhook finds %+v", l)
+	}
+}
+
+// TestListOfAnOutage: of what a look does not reach, because GitLab is away from some request
+// on, the list has what was seen before.
+func TestListOfAnOutage(t *testing.T) {
+	t.Parallel()
+	reached := 0
+	for answered := range 6 {
+		k := newKeeping(t, "platform/shop", "platform/stock")
+		k.GitLab.AddProject(gitlabtest.Project{Path: "platform/shop"})
+		k.GitLab.AddProject(gitlabtest.Project{Path: "platform/stock"})
+		k.list(k.keeper.Ensure())
+		k.GitLab.DisableHook(k.GitLab.Hooks()[0].ID, time.Time{})
+		k.GitLab.Fail(gitlabtest.Fault{Skip: answered, Times: -1, Status: http.StatusUnauthorized})
+		if err := k.config.Listed.Do(t.Context(), k.config.Look()); err == nil {
+			t.Fatalf("a look during which GitLab answers %d requests has no error", answered)
+		}
+		last, _, err := k.config.Listed.Last(t.Context())
+		if err != nil || last.Error == "" {
+			t.Errorf("after %d answers, the last look has no error (%v)", answered, err)
+		}
+		seen := map[string]hooks.Verdict{}
+		for _, r := range last.Found.Reports {
+			seen[r.Owner] = r.Verdict
+		}
+		if seen["platform/shop"] == hooks.Disabled {
+			reached++
+		} else if seen["platform/shop"] != hooks.OK {
+			t.Errorf("after %d answers, the list has %q of the first project", answered, seen["platform/shop"])
+		}
+		if seen["platform/stock"] != hooks.OK || len(last.Found.Reports) != 2 {
+			t.Errorf("after %d answers, the list has %+v", answered, last.Found.Reports)
+		}
+	}
+	if reached == 0 || reached == 6 {
+		t.Errorf("%d of 6 looks have reached the first project, want some", reached)
 	}
 }
 
