@@ -191,7 +191,7 @@ func (s *sandbox) pipesteward(ctx context.Context, args []string) error {
 	return exits(run(ctx, args, onTerminal{shell.Stdout, s.terminal}, shell.Stderr))
 }
 
-// exitStatus returns the error by which a shell knows an exit status.
+// exits returns the error by which a shell knows an exit status.
 func exits(code int) error {
 	if code == 0 {
 		return nil

@@ -2,14 +2,19 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/actions/gitlab/gitlabtest"
+	"github.com/pipesteward/pipesteward/handlers/admin"
+	"github.com/pipesteward/pipesteward/store/redistest"
 )
 
 // secretVolume is a directory of secret files, as Kubernetes mounts one: each is
@@ -166,5 +171,61 @@ func TestSecretsAreReadOnReload(t *testing.T) {
 	env.write("webhook", "")
 	if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusUnprocessableEntity || !strings.Contains(text, "PIPESTEWARD_WEBHOOK_TOKEN_FILE: the file is empty") {
 		t.Errorf("a reload of an empty file: %d %s, want 422 with what is wrong", code, text)
+	}
+}
+
+// TestCheckupOfRotatedSecrets: the checks that a person requests are of the secrets in force, not
+// of those at the start.
+func TestCheckupOfRotatedSecrets(t *testing.T) {
+	env := newEnvironment(t)
+	t.Setenv("PIPESTEWARD_WEBHOOK_TOKEN_FILE", env.write("webhook", "guess"))
+	t.Setenv("PIPESTEWARD_GITLAB_TOKEN", gitlabtest.DefaultToken)
+	p := env.runFromEnv()
+	var last time.Time
+	found := func(want string) { // by the check that follows the last one
+		t.Helper()
+		var f admin.Finding
+		p.eventually("the webhook's secret is checked", func() bool {
+			var checkup admin.Checkup
+			_, text := p.get("/api/v1/doctor")
+			if err := json.Unmarshal([]byte(text), &checkup); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(checkup.Findings, func(f admin.Finding) bool { return f.Check == "webhook-secret" })
+			if i >= 0 {
+				f = checkup.Findings[i]
+			}
+			return f.At.After(last)
+		})
+		if last = f.At; f.Severity != want {
+			t.Errorf("what is found of the webhook's secret is %+v, want %s", f, want)
+		}
+	}
+	found("warning") // at the start
+	env.write("webhook", "0123456789abcdef0123456789abcdef")
+	if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+		t.Fatalf("a reload: %d %s", code, text)
+	}
+	p.eventually("checks begin", func() bool { code, _ := p.send("/api/v1/doctor", "{}"); return code == http.StatusOK })
+	found("ok")
+}
+
+// TestStorePasswordRotates: the URL of a store with another password is put in force, also where
+// the work is traced.
+func TestStorePasswordRotates(t *testing.T) {
+	redis := redistest.Start(t)
+	url := func(password string) string { return strings.Replace(redis.URL(), "://", "://:"+password+"@", 1) }
+	redis.Do("acl", "setuser", "default", "resetpass", ">first", ">second")
+	for name, endpoint := range map[string]string{"traced": "http://127.0.0.1:9", "not traced": ""} {
+		t.Run(name, func(t *testing.T) {
+			env := newEnvironment(t)
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+			t.Setenv("PIPESTEWARD_STORE_FILE", env.write("store", url("first")))
+			p := env.run("--store", "")
+			env.write("store", url("second"))
+			if code, text := p.request(http.MethodPost, "/-/reload", ""); code != http.StatusOK {
+				t.Errorf("a reload with the next password: %d %s", code, text)
+			}
+		})
 	}
 }

@@ -173,8 +173,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	a.inBackground(runner.Health.Run)
 	known := catchup.NewKnown(db, log)
 	a.inBackground(known.Run)
+	var secrets *secretFiles
 	checkup := &doctor.Watch{
-		Config: func() doctor.Config { return a.checkup(db, gl, receiver, known) }, Sleep: gitlab.Sleep, Log: log,
+		Config: func() doctor.Config { return a.checkup(secrets.inForce(o), db, gl, receiver, known) }, Sleep: gitlab.Sleep, Log: log,
 		Last: background.New[[]doctor.Checked](background.Keys{Claim: keys.Checkup, Last: keys.Checkup, Running: keys.CheckupRunning}, db, time.Now, log),
 	}
 	a.inBackground(checkup.Last.Run)
@@ -218,9 +219,9 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		a.inBackground(inSlack.socket.Run)
 	}
 
-	secretFiles := newSecretFiles(o, db, gl, receiver, runner.Reconnect, webhooks, inSlack, keeper, authorizer, log)
+	secrets = newSecretFiles(o, a.store, gl, receiver, runner.Reconnect, webhooks, inSlack, keeper, authorizer, log)
 	reload := func() error {
-		return errors.Join(a.rules.reload(true), secretFiles.reload(), authorizer.WebConfig().Reload())
+		return errors.Join(a.rules.reload(true), secrets.reload(), authorizer.WebConfig().Reload())
 	}
 
 	a.adminListener, err = a.listen(ctx, "--admin-listen", o.AdminListen)
@@ -270,7 +271,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	a.serve("--admin-listen", a.adminListener, a.adminTLS, authorizer.WebConfig().Headers(adminAPI))
 
 	a.inBackground(a.rules.follow)
-	a.inBackground(secretFiles.follow)
+	a.inBackground(secrets.follow)
 	scheduler := &sweep.Scheduler{Store: db, Rules: a.rules.Rules, Now: time.Now, Log: log}
 	a.inBackground(scheduler.Run)
 	a.inBackground(sender.Run)

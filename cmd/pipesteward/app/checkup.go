@@ -23,9 +23,9 @@ import (
 	"github.com/pipesteward/pipesteward/store/redis"
 )
 
-// checkup returns what the running service checks of itself.
-func (a *App) checkup(db store.Store, gl *gitlab.Client, receiver notify.Receiver, known *catchup.Known) doctor.Config {
-	cfg := checkupOf(a.options)
+// checkup returns what the running service, whose options are o now, checks of itself.
+func (a *App) checkup(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, known *catchup.Known) doctor.Config {
+	cfg := checkupOf(o)
 	cfg.GitLab, cfg.Rules, cfg.Store, cfg.Known = gl, a.rules.Rules(), db, knownIDs(known)
 	if chat, on := receiver.(*slack.Notifier); on {
 		cfg.Slack = chat.Reader()

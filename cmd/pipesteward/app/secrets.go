@@ -158,8 +158,38 @@ func (f *secretFile) reload() (changed bool, err error) {
 	return true, nil
 }
 
+// inForce returns options with the values in force of the secrets that come from files.
+func (s *secretFiles) inForce(o Options) Options {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		single := strings.Join(f.inForce, "")
+		switch f.setting {
+		case "gitlab-token":
+			o.GitLabToken = single
+		case "slack-token":
+			o.SlackToken = single
+		case "slack-signing-secret":
+			o.SlackSecrets = f.inForce
+		case "slack-app-token":
+			o.SlackAppToken = single
+		case "store":
+			o.Store = single
+		case "admin-oidc-client-secret":
+			o.AdminAuth.OIDC.ClientSecret = single
+		case "webhook-token":
+			o.Credentials.Tokens = f.inForce
+		case "webhook-signing-token":
+			o.Credentials.SigningTokens = f.inForce
+		}
+	}
+	return o
+}
+
 // newSecretFiles returns the secrets that come from files; changes are put into those
 // that use them.
+//
+// db is the store itself, and no wrapper of it.
 func newSecretFiles(o Options, db store.Store, gl *gitlab.Client, receiver notify.Receiver, reconnect func(receiver string), webhooks *webhook.Handler, inSlack slackRequests, keeper *hooks.Keeper, authorizer *auth.Authorizer, log *slog.Logger) *secretFiles {
 	files := &secretFiles{paths: o.SecretFiles, log: log}
 	files.addSingle("gitlab-token", o.GitLabToken, gl.SetToken)
