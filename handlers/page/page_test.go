@@ -50,7 +50,7 @@ type rig struct {
 type ruleState struct{}
 
 func (ruleState) State() admin.RulesState {
-	return admin.RulesState{Rules: []rules.Summary{{Name: "retry-stuck"}}}
+	return admin.RulesState{Rules: []rules.Summary{{Name: "retry-stuck"}, {Name: "erase-logs", On: "schedule", Cron: "0 3 * * *", NextRun: time.Date(2026, 12, 24, 3, 0, 0, 0, time.UTC)}}}
 }
 
 func (ruleState) MayNotify(string) bool { return true }
@@ -290,7 +290,7 @@ func TestViews(t *testing.T) {
 	r := newRig(t, openBolt(t))
 	r.decide(14)
 	for address, says := range map[string][]string{
-		"/rules":               {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events"},
+		"/rules":               {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events", "on schedule 0 3 * * *, runs next", `<time datetime="2026-12-24T03:00:00Z">`},
 		"/limits":              {"open", "closed", "if no more jobs fail", "40 of 100", `href="/decisions?project=group%2Fproject-0"`, "used up", "Used of the budget: 20 of 20"},
 		"/unknown":             {"no route to &lt;host&gt; &lt;script&gt;", "2 of 3", `href="/proposal?id=3f2a"`, "every_failure: true", "project%2F-%2Fjobs%2F7"},
 		"/proposal?id=3f2a":    {"no-route-3f2a", "classes: []", "tests: []", "Story of job 7", "Job 8"},
