@@ -118,6 +118,14 @@ func TestPageInBrowser(t *testing.T) {
 	b.at("/story?url=")
 	b.says("What happened", "What the rules made of", "retry-later")
 
+	// Each view has a key; one that is none opens nothing, and ends what g began.
+	for _, keys := range []struct{ keys, at string }{{"gh", "/changes"}, {"gv", "/deliveries"}, {"g'gw", "/webhooks"}} {
+		for _, key := range keys.keys {
+			b.key(string(key))
+		}
+		b.at(keys.at)
+	}
+
 	// What the rules did, and what no class covers, by clicks from one to the next.
 	b.click(`header nav a[href="/rules"]`)
 	b.says("try-out", "rules.yaml:", "matches")
