@@ -132,8 +132,10 @@ func TestUnitsOfDocumentsInSystemdsEyes(t *testing.T) {
 	if script == nil {
 		t.Fatalf("ExecStart is %s, which is no /bin/sh -c '…'", command)
 	}
-	out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", strings.Replace(script[1], "exec /usr/local/bin/pipesteward", "echo", 1)).CombinedOutput()
-	if want := regexp.MustCompile(`^backup --force /var/backups/pipesteward-[^ %]+\.db\n$`); err != nil || !want.Match(out) {
+	sh := exec.CommandContext(t.Context(), "/bin/sh", "-c", strings.Replace(script[1], "exec pipesteward", "echo", 1))
+	sh.Env = append(sh.Environ(), "STATE_DIRECTORY=/var/lib/pipesteward-backup")
+	out, err := sh.CombinedOutput()
+	if want := regexp.MustCompile(`^backup --force /var/lib/pipesteward-backup/[^ /%]+\.db\n$`); err != nil || !want.Match(out) {
 		t.Errorf("the timer runs pipesteward %s (%v), want %s", out, err, want)
 	}
 }
