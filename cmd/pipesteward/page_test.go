@@ -101,7 +101,7 @@ func TestPageInBrowser(t *testing.T) {
 	b := p.browse()
 
 	b.open("/")
-	b.says("1 dead record", "retry rspec", "can be used")
+	b.says("1 dead record", "retry rspec", "can be used", "each 5m by itself; none requested")
 	b.click(`header nav a[href="/decisions"]`)
 	b.at("/decisions")
 	b.says("retry deploy", "gave up", "dry run", scriptName)
