@@ -53,6 +53,24 @@ func TestScheduleNext(t *testing.T) {
 	}
 }
 
+// Summaries have the next run of a schedule, and other rules none.
+func TestNextRuns(t *testing.T) {
+	rs := load(t, `
+version: 1
+rules:
+  - {name: nightly, on: schedule, schedule: {cron: "0 3 * * *", timezone: Europe/Berlin, projects: [platform]}, actions: [erase]}
+  - {name: never, on: schedule, schedule: {cron: "0 0 30 2 *", projects: [platform]}, actions: [erase]}
+  - {name: retry, on: job, if: job.status == "failed", actions: [retry]}
+`)
+	got := map[string]string{}
+	for _, s := range rs.WithNextRuns(rs.Summaries(), moment(t, "2026-12-24T12:00:00Z")) {
+		got[s.Name] = s.NextRun.Format(time.RFC3339)
+	}
+	if diff := cmp.Diff(map[string]string{"nightly": "2026-12-25T02:00:00Z", "never": "0001-01-01T00:00:00Z", "retry": "0001-01-01T00:00:00Z"}, got); diff != "" {
+		t.Errorf("next runs (-want +got):\n%s", diff)
+	}
+}
+
 func TestScheduleLast(t *testing.T) {
 	for _, c := range []struct{ name, cron, from, to, want string }{
 		{"none yet", "0 3 * * *", "2026-06-02T04:00:00Z", "2026-06-02T12:00:00Z", "0001-01-01T00:00:00Z"},

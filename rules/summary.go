@@ -1,5 +1,10 @@
 package rules
 
+import (
+	"slices"
+	"time"
+)
+
 // Summary describes a rule, for people.
 type Summary struct {
 	Name    string          `json:"name"`
@@ -8,6 +13,7 @@ type Summary struct {
 	Hash    string          `json:"hash"` // SHA-256 of the file, in hex
 	On      string          `json:"on"`
 	Cron    string          `json:"cron,omitzero"`
+	NextRun time.Time       `json:"next_run,omitzero"` // when the schedule is due next, once WithNextRuns has set it
 	If      string          `json:"if,omitzero"`
 	Actions []string        `json:"actions,omitempty"` // verbs
 	Notify  []NotifySummary `json:"notify,omitempty"`
@@ -35,6 +41,20 @@ func (rs *Rules) Summaries() []Summary {
 		}
 		for _, a := range r.Actions {
 			all[i].Actions = append(all[i].Actions, a.Verb)
+		}
+	}
+	return all
+}
+
+// WithNextRuns returns the summaries with the first time after now at which each schedule is
+// due, in UTC. Summaries of rules that are no longer among rs are left as they are.
+func (rs *Rules) WithNextRuns(all []Summary, now time.Time) []Summary {
+	all = slices.Clone(all)
+	for i := range all {
+		if r := rs.Rule(all[i].Name); r != nil && r.Schedule.Times != nil {
+			if next := r.Schedule.Next(now); !next.IsZero() {
+				all[i].NextRun = next.UTC()
+			}
 		}
 	}
 	return all

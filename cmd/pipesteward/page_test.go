@@ -101,7 +101,7 @@ func TestPageInBrowser(t *testing.T) {
 	b := p.browse()
 
 	b.open("/")
-	b.says("1 dead record", "retry rspec", "can be used")
+	b.says("1 dead record", "retry rspec", "can be used", "each 5m by itself; none requested")
 	b.click(`header nav a[href="/decisions"]`)
 	b.at("/decisions")
 	b.says("retry deploy", "gave up", "dry run", scriptName)
@@ -117,6 +117,14 @@ func TestPageInBrowser(t *testing.T) {
 	b.click("a.button")
 	b.at("/story?url=")
 	b.says("What happened", "What the rules made of", "retry-later")
+
+	// Each view has a key; one that is none opens nothing, and ends what g began.
+	for _, keys := range []struct{ keys, at string }{{"gh", "/changes"}, {"gv", "/deliveries"}, {"g'gw", "/webhooks"}} {
+		for _, key := range keys.keys {
+			b.key(string(key))
+		}
+		b.at(keys.at)
+	}
 
 	// What the rules did, and what no class covers, by clicks from one to the next.
 	b.click(`header nav a[href="/rules"]`)

@@ -115,21 +115,22 @@ type Config struct {
 	// Kinds are the kinds of the queue's records.
 	Kinds []string
 	// Describe returns what a record of the queue is about, by its kind and its body.
-	Describe func(kind string, body []byte) event.Subject
-	Stories  Storyteller
-	Reports  Reporter
-	Unknown  UnknownLister
-	Limits   LimitsReader
-	Activity ActivityReader
-	CatchUps CatchUps
-	Backups  Backups
-	Doctor   Doctor
-	Hooks    Hooks
-	Seeder   Seeder
-	Instance string // the base URL of GitLab, without a slash at its end
-	Metrics  prometheus.Gatherer
-	Version  string
-	DryRun   bool // the process changes nothing
+	Describe     func(kind string, body []byte) event.Subject
+	Stories      Storyteller
+	Reports      Reporter
+	Unknown      UnknownLister
+	Limits       LimitsReader
+	Activity     ActivityReader
+	CatchUpEvery time.Duration // between two rounds that are made without a request; 0: there are none
+	CatchUps     CatchUps
+	Backups      Backups
+	Doctor       Doctor
+	Hooks        Hooks
+	Seeder       Seeder
+	Instance     string // the base URL of GitLab, without a slash at its end
+	Metrics      prometheus.Gatherer
+	Version      string
+	DryRun       bool // the process changes nothing
 	// PublicMetrics lets everybody who reaches the address read /metrics.
 	PublicMetrics bool
 	// Pprof has profiles of the process served.

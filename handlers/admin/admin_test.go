@@ -212,7 +212,7 @@ func newAdminRig(tb testing.TB) *adminRig {
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
 		Decisions: decisions{index.New(index.Config{Journal: r.store, Now: func() time.Time { return now }, Log: log})},
-		Steerer:   r, Doctor: r.checks, Hooks: r.checks, Changes: r.changes, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
+		Steerer:   r, Doctor: r.checks, Hooks: r.checks, Changes: r.changes, CatchUpEvery: 5 * time.Minute, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },
 		Store:      r.store,

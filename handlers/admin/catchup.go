@@ -32,7 +32,8 @@ type CatchUpRequest struct {
 
 // CatchUpAnswer is the response to both: the last round that was requested.
 type CatchUpAnswer struct {
-	Last *event.CatchUp `json:"last"` // nil: there is none
+	Last  *event.CatchUp `json:"last"`  // nil: there is none
+	Every event.Duration `json:"every"` // between two rounds that each replica makes without a request; 0: none are made
 }
 
 func (a *admin) startCatchUp(c echo.Context) error {
@@ -62,7 +63,7 @@ func (a *admin) startCatchUp(c echo.Context) error {
 		return a.unavailable(c, err)
 	}
 	a.changed(c, event.Change{Action: event.ChangeCatchUp, Target: targetOf(begun), By: req.By, Reason: req.Reason})
-	return c.JSON(http.StatusOK, CatchUpAnswer{&begun})
+	return c.JSON(http.StatusOK, a.catchUpAnswer(&begun))
 }
 
 // targetOf says what a round is to do, for the list of changes.
@@ -84,5 +85,9 @@ func (a *admin) lastCatchUp(c echo.Context) error {
 	if err != nil {
 		return a.unavailable(c, err)
 	}
-	return c.JSON(http.StatusOK, CatchUpAnswer{last})
+	return c.JSON(http.StatusOK, a.catchUpAnswer(last))
+}
+
+func (a *admin) catchUpAnswer(last *event.CatchUp) CatchUpAnswer {
+	return CatchUpAnswer{Last: last, Every: event.Duration(a.CatchUpEvery)}
 }

@@ -38,7 +38,7 @@ func TestCatchUp(t *testing.T) {
 		says       string
 		target     string // of the change; "": none is recorded
 	}{
-		{name: "without a body", code: http.StatusOK, says: `{"last":{"id":"round","began":"2026-03-04T12:00:00Z"}}`, target: "what was missed"},
+		{name: "without a body", code: http.StatusOK, says: `{"last":{"id":"round","began":"2026-03-04T12:00:00Z"},"every":"5m"}`, target: "what was missed"},
 		{
 			name: "a duration", body: `{"since":"24h","by":"ada","reason":"the proxy was down"}`, code: http.StatusOK,
 			says: `"by":"ada","since":"2026-03-03T12:00:00Z"`, target: "since 2026-03-03T12:00:00Z",
@@ -80,7 +80,7 @@ func TestCatchUp(t *testing.T) {
 // TestLastCatchUp: what the last round has found is read by anybody who may read.
 func TestLastCatchUp(t *testing.T) {
 	r := newAdminRig(t)
-	if code, answer := r.get(t, "/api/v1/catch-up"); code != http.StatusOK || strings.TrimSpace(answer) != `{"last":null}` {
+	if code, answer := r.get(t, "/api/v1/catch-up"); code != http.StatusOK || strings.TrimSpace(answer) != `{"last":null,"every":"5m"}` {
 		t.Errorf("without a round: %d %s", code, answer)
 	}
 	r.catchUps.last = &event.CatchUp{
@@ -89,7 +89,7 @@ func TestLastCatchUp(t *testing.T) {
 	}
 	_, answer := r.get(t, "/api/v1/catch-up")
 	want := `{"last":{"id":"round","began":"2026-03-04T12:00:00Z","ended":"2026-03-04T12:01:00Z","error":"GitLab is away",` +
-		`"found":{"projects":2,"replayed":0,"unkept":0,"jobs":1,"pipelines":0,"problems":[{"project":"tools/gone","reason":"404","times":1}]}}}`
+		`"found":{"projects":2,"replayed":0,"unkept":0,"jobs":1,"pipelines":0,"problems":[{"project":"tools/gone","reason":"404","times":1}]}},"every":"5m"}`
 	if diff := cmp.Diff(want, strings.TrimSpace(answer)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -124,11 +124,7 @@ func (a *Authorizer) Require(needs func(echo.Context) Role) echo.MiddlewareFunc 
 				c.Set(roleKey, RoleOperate)
 				return next(c)
 			}
-			c.Set(userKey, sender.User)
-			c.Set(roleKey, a.roles.ofRequest(sender))
-			if sender.formToken != "" {
-				c.Set(signOutKey, &SignOut{pathSignOut, formToken, sender.formToken})
-			}
+			know(c, sender, a.roles.ofRequest(sender))
 			if why := a.roles.lacks(sender, needed, a.kind); why != "" {
 				a.log.InfoContext(c.Request().Context(), "request to the admin address refused", "user", sender.User, "reason", why, "method", c.Request().Method, "path", c.Path())
 				return refuse(c, forbidden("%s", why))
@@ -136,6 +132,15 @@ func (a *Authorizer) Require(needs func(echo.Context) Role) echo.MiddlewareFunc 
 			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
 			return next(c)
 		}
+	}
+}
+
+// know has User, RoleOf and SignOutOf return what is known of the sender.
+func know(c echo.Context, sender Identity, role Role) {
+	c.Set(userKey, sender.User)
+	c.Set(roleKey, role)
+	if sender.formToken != "" {
+		c.Set(signOutKey, &SignOut{pathSignOut, formToken, sender.formToken})
 	}
 }
 

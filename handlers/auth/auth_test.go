@@ -3,6 +3,7 @@ package auth_test
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -84,6 +85,10 @@ func newRigAt(t *testing.T, cfg auth.Config, at *clock) *rig {
 	}
 	r.Authorizer = a
 	e := handlers.NewEcho(cfg.Log, func() { t.Error("panic") })
+	handlers.ShowPages(e, func(c echo.Context, code int, shown handlers.Response) error {
+		form := cmp.Or(auth.SignOutOf(c), &auth.SignOut{})
+		return c.String(code, fmt.Sprintf("%s%s name=%q value=%q", shown.Status, shown.Error, form.Field, form.Token))
+	})
 	e.Use(a.Require(func(c echo.Context) auth.Role {
 		switch c.Path() {
 		case "/open":

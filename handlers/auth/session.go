@@ -23,6 +23,11 @@ type session struct {
 	FormToken string `json:"form_token"`
 }
 
+// identity returns who has signed in.
+func (s session) identity() Identity {
+	return Identity{User: s.User, Groups: s.Groups, formToken: s.FormToken}
+}
+
 // pendingSignIn is what the cookie of a browser holds that was sent to GitLab.
 type pendingSignIn struct {
 	State    string    `json:"state"`

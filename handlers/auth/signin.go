@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
-	_ "embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"io"
 	"log/slog"
 	"net/http"
@@ -150,7 +148,7 @@ func (s *signIn) authenticate(r *http.Request) (Identity, error) {
 		refused.signIn = true
 		return Identity{}, refused
 	}
-	return Identity{User: current.User, Groups: current.Groups, formToken: current.FormToken}, nil
+	return current.identity(), nil
 }
 
 // session returns the session of the request's browser.
@@ -320,27 +318,21 @@ func (s *signIn) application(ctx context.Context) (*oidc.Provider, *oauth2.Confi
 	}, nil
 }
 
-//go:embed session.html
-var sessionPage string
-
-var sessionTemplate = template.Must(template.New("session").Parse(sessionPage))
-
 // formToken is the field of a form that holds its token.
 const formToken = "form_token"
 
-// show shows who is signed in, with a form to sign out.
+// show shows who is signed in; pages have the button to sign out.
 func (s *signIn) show(c echo.Context) error {
 	current, ok := s.session(c.Request())
 	if !ok {
 		return c.Redirect(http.StatusFound, pathSignIn)
 	}
-	header := c.Response().Header()
-	header.Set("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	header.Set("Cache-Control", "no-store")
-	header.Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
-	return sessionTemplate.Execute(c.Response(), map[string]any{
-		"User": current.User, "Role": describe(s.roles.of(Identity{User: current.User, Groups: current.Groups})), "Expires": current.Expires,
-		"SignOut": pathSignOut, "FormToken": current.FormToken, "Field": formToken,
+	sender := current.identity()
+	know(c, sender, s.roles.ofRequest(sender))
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return handlers.Answer(c, http.StatusOK, handlers.Response{
+		Status: fmt.Sprintf("You are signed in as %s and have %s, until %s.", current.User, describe(s.roles.of(sender)), current.Expires.Format("2006-01-02 15:04 MST")),
+		Next:   "/",
 	})
 }
 

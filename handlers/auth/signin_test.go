@@ -154,7 +154,7 @@ func TestSignOut(t *testing.T) {
 	b := r.browser()
 	_, page, at := b.open("/-/session")
 	token := formTokenInPage.FindStringSubmatch(page)
-	if at.Path != "/-/session" || token == nil || !strings.Contains(page, "<strong>ann</strong>") || !strings.Contains(page, "the role operate, until 2026-12-01 20:00 UTC") {
+	if at.Path != "/-/session" || token == nil || !strings.Contains(page, "You are signed in as ann and have the role operate, until 2026-12-01 20:00 UTC") {
 		t.Fatalf("the session's page at %s is\n%s", at, page)
 	}
 	r.gitlab.SignedIn = "" // nobody is signed in again by themselves

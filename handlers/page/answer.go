@@ -9,12 +9,12 @@ import (
 	"github.com/pipesteward/pipesteward/handlers/auth"
 )
 
-// answerFile is the template of what is no view: errors, and the end of a session.
+// answerFile is the template of what is no view: errors, and the state of a session.
 const answerFile = "answer"
 
 // answerTitles are the titles of such pages, by the HTTP status.
 var answerTitles = map[int]string{
-	http.StatusOK:                  "Signed out",
+	http.StatusOK:                  "Session",
 	http.StatusUnauthorized:        "Not signed in",
 	http.StatusForbidden:           "Not allowed",
 	http.StatusNotFound:            "Not found",

@@ -97,10 +97,13 @@ func TestSignOut(t *testing.T) {
 		}
 		return resp.StatusCode, b.String()
 	}
-	for _, path := range []string{"/changes", "/nothing"} {
+	for _, path := range []string{"/changes", "/nothing", "/-/session"} {
 		if _, text := send(http.MethodGet, path, nil); !signOutForm.MatchString(text) {
 			t.Fatalf("%s has no button to sign out:\n%s", path, text)
 		}
+	}
+	if _, text := send(http.MethodGet, "/-/session", nil); !strings.Contains(text, "You are signed in as ann and have the role operate, until ") || !strings.Contains(text, `aria-label="Views"`) {
+		t.Errorf("the session is shown as\n%s", text)
 	}
 	_, text := send(http.MethodGet, "/pauses", nil)
 	form := signOutForm.FindStringSubmatch(text)
@@ -108,7 +111,7 @@ func TestSignOut(t *testing.T) {
 	if code, text := send(http.MethodPost, form[1], url.Values{form[2]: {"forged"}}); code != http.StatusForbidden || !strings.Contains(text, "<h1>Not allowed</h1>") {
 		t.Errorf("a forged form: %d\n%s", code, text)
 	}
-	if code, text := send(http.MethodPost, form[1], url.Values{form[2]: {form[3]}}); code != http.StatusOK || !strings.Contains(text, "<h1>Signed out</h1>") || !strings.Contains(text, `href="/-/sign-in"`) {
+	if code, text := send(http.MethodPost, form[1], url.Values{form[2]: {form[3]}}); code != http.StatusOK || !strings.Contains(text, "<h1>Session</h1>") || !strings.Contains(text, `href="/-/sign-in"`) {
 		t.Errorf("signing out: %d\n%s", code, text)
 	}
 	if code, text := send(http.MethodPost, "/pauses", url.Values{"do": {"pause"}}); code != http.StatusUnauthorized || !strings.Contains(text, `<a href="/-/sign-in">`) {

@@ -17,7 +17,7 @@ type overview struct {
 	Latest      []event.Outcome
 	WaitsFor    []counted
 	DeadReasons []counted
-	CatchUp     *event.CatchUp // the last round that somebody requested; nil: none
+	CatchUp     admin.CatchUpAnswer
 }
 
 // part is what a part of the server says of itself.
@@ -44,11 +44,9 @@ func readOverview(r *request) (any, error) {
 		}
 	}
 	o.WaitsFor, o.DeadReasons = mostFrequent(r.status.Queue.WaitsFor), mostFrequent(r.status.Queue.DeadReasons)
-	var round admin.CatchUpAnswer
-	if err := r.get("/api/v1/catch-up", nil, &round); err != nil {
+	if err := r.get("/api/v1/catch-up", nil, &o.CatchUp); err != nil {
 		return nil, err
 	}
-	o.CatchUp = round.Last
 	var latest admin.DecisionsPage
 	err := r.get("/api/v1/decisions", url.Values{"limit": {latestDecisions}}, &latest)
 	o.Latest = latest.Decisions

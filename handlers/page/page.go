@@ -57,8 +57,8 @@ func (p *Page) Register(e *echo.Echo) {
 // view is one page.
 type view struct {
 	Path, Title string
+	Key         string  // after g, this key opens it; "": it is not in the navigation
 	file        string  // the name of its template in views, without its ending
-	linked      bool    // it is in the navigation
 	still       bool    // browsers do not follow it: reading it again and again would press GitLab or the store
 	fields      []field // the parameters of its address
 	// read returns the data of the template.

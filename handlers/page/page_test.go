@@ -50,7 +50,7 @@ type rig struct {
 type ruleState struct{}
 
 func (ruleState) State() admin.RulesState {
-	return admin.RulesState{Rules: []rules.Summary{{Name: "retry-stuck"}}}
+	return admin.RulesState{Rules: []rules.Summary{{Name: "retry-stuck"}, {Name: "erase-logs", On: "schedule", Cron: "0 3 * * *", NextRun: time.Date(2026, 12, 24, 3, 0, 0, 0, time.UTC)}}}
 }
 
 func (ruleState) MayNotify(string) bool { return true }
@@ -178,7 +178,7 @@ func newRigWith(tb testing.TB, db store.Store, cfg auth.Config) *rig {
 	}
 	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}}
 	r.handler = admin.New(admin.Config{
-		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
+		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUpEvery: 5 * time.Minute, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Doctor: nothing{}, Hooks: nothing{}, Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
@@ -290,7 +290,8 @@ func TestViews(t *testing.T) {
 	r := newRig(t, openBolt(t))
 	r.decide(14)
 	for address, says := range map[string][]string{
-		"/rules":               {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events"},
+		"/rules":               {"has an error", "17", "if: no such job", `href="/decisions?rule=retry-stuck"`, "the 40 events", "on schedule 0 3 * * *, runs next", `<time datetime="2026-12-24T03:00:00Z">`},
+		"/":                    {"each 5m by itself; none requested", "<code>pipesteward backup FILE</code>"},
 		"/limits":              {"open", "closed", "if no more jobs fail", "40 of 100", `href="/decisions?project=group%2Fproject-0"`, "used up", "Used of the budget: 20 of 20"},
 		"/unknown":             {"no route to &lt;host&gt; &lt;script&gt;", "2 of 3", `href="/proposal?id=3f2a"`, "every_failure: true", "project%2F-%2Fjobs%2F7"},
 		"/proposal?id=3f2a":    {"no-route-3f2a", "classes: []", "tests: []", "Story of job 7", "Job 8"},

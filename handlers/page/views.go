@@ -8,27 +8,27 @@ import (
 
 // views are all views: those in the navigation in its order, and those that others link to.
 var views = []view{
-	{Path: "/", Title: "Overview", file: "overview", linked: true, read: readOverview},
-	{Path: "/decisions", Title: "Decisions", file: "decisions", linked: true, read: readDecisions, fields: decisionFields},
-	{Path: "/story", Title: "Story", file: "story", linked: true, still: true, read: readStory, fields: []field{{Name: "url", Label: "Page of a job or a pipeline in GitLab"}}},
-	{Path: "/queue", Title: "Queue", file: "queue", linked: true, read: readQueue, fields: queueFields, changes: queueChanges},
-	{Path: "/dead", Title: "Dead records", file: "dead", linked: true, read: readDead, fields: deadFields, changes: queueChanges},
-	{Path: "/pauses", Title: "Pauses", file: "pauses", linked: true, read: readPauses, changes: pauseChanges},
-	{Path: "/mutes", Title: "Mutes", file: "mutes", linked: true, read: readPauses, changes: mutesChanges},
-	{Path: "/rules", Title: "Rules", file: "rules", linked: true, still: true, read: readRules, changes: rulesChanges},
-	{Path: "/limits", Title: "Limits", file: "limits", linked: true, read: readLimits},
-	{Path: "/unknown", Title: "Unknown failures", file: "unknown", linked: true, still: true, read: readUnknown, fields: []field{since, project}},
-	{Path: "/report", Title: "Report", file: "report", linked: true, still: true, read: readReport, fields: reportFields},
-	{Path: "/deliveries", Title: "Deliveries", file: "deliveries", linked: true, read: readDeliveries, fields: deliveriesFields, changes: deliveriesChanges},
-	{Path: "/webhooks", Title: "Webhooks", file: "hooks", linked: true, read: readHooks, changes: hooksChanges},
-	{Path: "/doctor", Title: "Doctor", file: "doctor", linked: true, read: readDoctor, changes: doctorChanges},
-	{Path: "/changes", Title: "Changes", file: "changes", linked: true, read: readChanges},
+	{Path: "/", Key: "o", Title: "Overview", file: "overview", read: readOverview},
+	{Path: "/decisions", Key: "d", Title: "Decisions", file: "decisions", read: readDecisions, fields: decisionFields},
+	{Path: "/story", Key: "s", Title: "Story", file: "story", still: true, read: readStory, fields: []field{{Name: "url", Label: "Page of a job or a pipeline in GitLab"}}},
+	{Path: "/queue", Key: "q", Title: "Queue", file: "queue", read: readQueue, fields: queueFields, changes: queueChanges},
+	{Path: "/dead", Key: "x", Title: "Dead records", file: "dead", read: readDead, fields: deadFields, changes: queueChanges},
+	{Path: "/pauses", Key: "p", Title: "Pauses", file: "pauses", read: readPauses, changes: pauseChanges},
+	{Path: "/mutes", Key: "m", Title: "Mutes", file: "mutes", read: readPauses, changes: mutesChanges},
+	{Path: "/rules", Key: "r", Title: "Rules", file: "rules", still: true, read: readRules, changes: rulesChanges},
+	{Path: "/limits", Key: "l", Title: "Limits", file: "limits", read: readLimits},
+	{Path: "/unknown", Key: "u", Title: "Unknown failures", file: "unknown", still: true, read: readUnknown, fields: []field{since, project}},
+	{Path: "/report", Key: "t", Title: "Report", file: "report", still: true, read: readReport, fields: reportFields},
+	{Path: "/deliveries", Key: "v", Title: "Deliveries", file: "deliveries", read: readDeliveries, fields: deliveriesFields, changes: deliveriesChanges},
+	{Path: "/webhooks", Key: "w", Title: "Webhooks", file: "hooks", read: readHooks, changes: hooksChanges},
+	{Path: "/doctor", Key: "c", Title: "Doctor", file: "doctor", read: readDoctor, changes: doctorChanges},
+	{Path: "/changes", Key: "h", Title: "Changes", file: "changes", read: readChanges},
 	{Path: "/decision", Title: "Decision", file: "decision", read: readDecision, fields: named("id"), changes: decisionChanges},
 	{Path: "/proposal", Title: "Proposal", file: "proposal", still: true, read: readProposal, fields: named("id")},
 }
 
 // InNavigation says whether the view is in the navigation.
-func (v view) InNavigation() bool { return v.linked }
+func (v view) InNavigation() bool { return v.Key != "" }
 
 // Followed says whether browsers follow the view.
 func (v view) Followed() bool { return !v.still }

@@ -186,7 +186,9 @@ func (l *liveRules) Wants(e event.Event) bool { return l.Rules().Wants(e) }
 func (l *liveRules) State() admin.RulesState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.state
+	state := l.state
+	state.Rules = l.Rules().WithNextRuns(state.Rules, time.Now())
+	return state
 }
 
 // MayNotify implements admin.RulesReporter.

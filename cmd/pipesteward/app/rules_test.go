@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pipesteward/pipesteward/rules/rulefile"
 )
@@ -45,6 +46,24 @@ rules:
     if: job.bridge and job.status == "failed"
     actions: [retry: {allow_stale: true}]
 `
+
+// The state of the rules, as the API has it, says when a schedule is due next.
+func TestRulesStateHasNextRuns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	text := "version: 1\nrules: [{name: nightly, on: schedule, schedule: {cron: '@hourly', projects: [platform]}, if: 'true', actions: [erase]}]\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	live, err := openRules(path, rulefile.Options{}, Options{}.checkConfirm, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now()
+	next := live.State().Rules[0].NextRun
+	if !next.After(before) || next.After(time.Now().Add(time.Hour)) || next.Minute() != 0 {
+		t.Errorf("at %s, the next run is at %s", before, next)
+	}
+}
 
 // A rule that is edited while the service runs begins then; one that comes back, too.
 func TestRulesBeginWhenTheyAreReloaded(t *testing.T) {

@@ -53,8 +53,11 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select, textarea")) return;
-  const views = [...document.querySelectorAll("header nav a")];
-  if (going && views[event.key - 1]) views[event.key - 1].click();
+  if (going) {
+    going = false;
+    document.querySelector(`header nav a[data-key="${CSS.escape(event.key)}"]`)?.click();
+    return;
+  }
   going = event.key === "g";
   if (event.key === "j") move(1);
   if (event.key === "k") move(-1);
