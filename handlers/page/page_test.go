@@ -212,7 +212,7 @@ func (r *rig) decide(n int) {
 				}
 				o.ID, o.Rule, o.Action.Verb = fmt.Sprintf("decision-%d", i), "retry-stuck", event.VerbRetry
 				o.Project = event.Project{ID: int64(i % 500), Path: fmt.Sprintf("group/project-%d", i%500), URL: "https://gitlab.example.com/group/project"}
-				o.Job = event.Job{ID: int64(i), Name: "rspec <script>alert(1)</script>", Status: "failed", FailureReason: "stuck_or_timeout_failure", Ref: "main", URL: "javascript:alert(1)"}
+				o.Job = event.Job{ID: int64(i), Name: "rspec <script>alert(1)</script>\u202e", Status: "failed", FailureReason: "stuck_or_timeout_failure", Ref: "main", URL: "javascript:alert(1)"}
 				o.Pipeline = event.Pipeline{ID: int64(i), Ref: "main", SHA: strings.Repeat("a", 40), URL: "https://gitlab.example.com/group/project/-/pipelines/1"}
 				o.Commit = event.Commit{Title: "Mend the flaky test", Message: strings.Repeat("A message of a commit. ", 20)}
 				o.Explanation.If = event.Part{Text: `failed_with("stuck_or_timeout_failure")`, Result: event.PartTrue, Decided: true, Seen: []event.Seen{{Text: "job.failure_reason", Value: `"stuck_or_timeout_failure"`}}}
@@ -356,7 +356,8 @@ func TestMutes(t *testing.T) {
 	}
 }
 
-// TestEscaped: what comes from GitLab is text on the page, and a link only to the web.
+// TestEscaped: what comes from GitLab is text on the page, in the order in which it was
+// written, and a link only to the web.
 func TestEscaped(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, openBolt(t))
@@ -364,7 +365,7 @@ func TestEscaped(t *testing.T) {
 	for _, address := range []string{"/", "/decisions", "/decision?id=decision-0", "/decisions?text=needle"} {
 		w := r.send(http.MethodGet, address, "rita", nil)
 		text := w.Body.String()
-		if w.Code != http.StatusOK || !strings.Contains(text, "rspec &lt;script&gt;") || strings.Contains(text, "<script>alert") || strings.Contains(text, `="javascript:`) {
+		if w.Code != http.StatusOK || !strings.Contains(text, "rspec &lt;script&gt;") || strings.Contains(text, "<script>alert") || strings.Contains(text, `="javascript:`) || strings.Contains(text, "\u202e") {
 			t.Errorf("%s: %d\n%s", address, w.Code, text)
 		}
 		if policy := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || w.Header().Get("Cache-Control") != "no-store" {
