@@ -80,6 +80,7 @@ func (s slackPerson) types(text string) slacktest.Reply {
 // and `why`; commands steer, and the list of changes says who did. Somebody without rights
 // gets nowhere.
 func TestButtonsAndCommands(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", pressRules)
 	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
@@ -182,6 +183,7 @@ func TestButtonsInDryRun(t *testing.T) {
 // answers to its buttons, to commands and to people without rights, and the outcome are in
 // Chinese.
 func TestInChinese(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", strings.Replace(gateRules, "\nrules:", "\ndefaults: {language: zh}\nrules:", 1))
 	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
@@ -248,6 +250,7 @@ func developer(env *environment, p *program) (dev slackPerson, project gitlabtes
 // environment, and not one of which that job failed. The user in GitLab is searched for
 // once; a role that is lost counts at the next press.
 func TestPipelineRetriedByADeveloper(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", pipelineRules)
 	p := env.run("--slack-signing-secret", testSlackSecret)
@@ -292,6 +295,7 @@ func TestPipelineRetriedByADeveloper(t *testing.T) {
 // if GitLab would then run a skipped job that may deploy to a protected environment, nor after
 // losing the role while the retry waits.
 func TestJobRetriedByADeveloper(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", pressRules)
 	p := env.run("--slack-signing-secret", testSlackSecret)

@@ -416,6 +416,7 @@ func TestCIOfAnotherJob(t *testing.T) {
 // its script runs as a job's shell runs it. A dry run by a variable, as of a group, holds
 // although the input says nothing of it.
 func TestCIComponent(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, input string // of dry-run; "": the default
 		variables   []string

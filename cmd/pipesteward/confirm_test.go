@@ -44,6 +44,7 @@ func (s slackPerson) answers(pipeline int64, does string) slacktest.Reply {
 // TestConfirmInSlack: with the wiring of production, a play waits for a button, whom it is
 // pressed by counts, and all places where people look name the person.
 func TestConfirmInSlack(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", gateRules)
 	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test
@@ -101,6 +102,7 @@ func TestConfirmInSlack(t *testing.T) {
 // TestRejected: with the wiring of production and a Redis, a rejection holds for the job in its
 // pipeline, and no button plays past it.
 func TestRejected(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", strings.Replace(gateRules, "\nrules:", "\ndefaults: {channel: \"#ci\", group: false}\nrules:", 1)+"    notify: [{when: [skipped]}]\n")
 	const secret = "00112233445566778899aabbccddeeff" //nolint:gosec // of the test

@@ -60,6 +60,7 @@ func says(t *testing.T, text string, parts ...string) {
 
 // A newcomer with 200 projects sees what is to be mended, and then that all is in order.
 func TestDoctor(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
 	for i := range 200 {
@@ -214,6 +215,7 @@ rules:
 
 // Beside a running serve, whose file is locked, the server says what it knows.
 func TestDoctorBesideServe(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
 	shop := env.gitlab.AddProject(gitlabtest.Project{Path: "platform/shop"})
@@ -361,6 +363,7 @@ func TestDoctorOnSettings(t *testing.T) {
 // A server that answers in JSON and is no GitLab, such as this program's own, is a problem,
 // and no word is said of the token.
 func TestDoctorOnAnotherServer(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.slack.AddChannel(slacktest.Channel{Name: "ci"})
 	p := env.run()

@@ -74,6 +74,7 @@ func TestDeliveriesOfARestoredGitLab(t *testing.T) {
 
 // What an alias names is the same GitLab.
 func TestGitLabAlias(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	alias := gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 	env.gitlab.Fail(gitlabtest.Fault{Path: "/user", Status: http.StatusForbidden, Times: -1})

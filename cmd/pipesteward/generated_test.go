@@ -27,6 +27,7 @@ func TestGenerated(t *testing.T) {
 // TestGeneratedContents: each long document begins with its table of contents, which has all
 // headings of the second and third level; and each that has such a table has a whole one.
 func TestGeneratedContents(t *testing.T) {
+	t.Parallel()
 	const long = 100 // lines
 	listed := regexp.MustCompile(`(?m)(^ *- \[[^\n]*\]\(#[^\n]*\)\n)+`)
 	for _, d := range documents(t) {

@@ -20,6 +20,7 @@ import (
 // Connections of somebody without credentials, who only looks like GitLab, hold
 // up neither signed deliveries nor those with the right token.
 func TestStalledConnectionsDelayNobody(t *testing.T) {
+	t.Parallel()
 	const signing = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	env := newEnvironment(t)
 	p := env.run("--webhook-signing-token", signing)
@@ -80,6 +81,7 @@ func TestStalledConnectionsDelayNobody(t *testing.T) {
 // Whoever opens more connections than there may be gets older ones closed, and
 // keeps nobody out.
 func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	p := env.serve()
 	address := strings.TrimSuffix(strings.TrimPrefix(p.webhooks, "http://"), "/webhooks/gitlab")

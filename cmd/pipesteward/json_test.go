@@ -51,6 +51,7 @@ func TestJSON(t *testing.T) {
 // TestEveryJSON: each command with --json prints one JSON document without null, where there
 // is nothing to list, and with a status that tells success from failure.
 func TestEveryJSON(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.gitlab = gitlabtest.Start(t, gitlabtest.Options{Now: time.Now})
 	env.write("rules.yaml", testRules+"  - {name: old-logs, on: schedule, schedule: {cron: '0 3 * * *', projects: [platform/shop]}, actions: [erase]}\n")

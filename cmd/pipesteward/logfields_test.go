@@ -19,6 +19,7 @@ import (
 // TestLogFields: the fields of all log lines have the names that CONTRIBUTING.md lists,
 // and those only.
 func TestLogFields(t *testing.T) {
+	t.Parallel()
 	listed := listedFields(t)
 	used := map[string]bool{}
 	err := filepath.WalkDir("../..", func(name string, entry fs.DirEntry, err error) error {

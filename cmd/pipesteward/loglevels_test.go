@@ -15,6 +15,7 @@ import (
 // TestLevelsOfServe: debug shows what becomes of an event step by step, an outcome that
 // failed is a warning, each outcome is one line, and nothing shows a secret.
 func TestLevelsOfServe(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	p := env.serve("--log-level", "debug", "--log-format", "json")
 	good, bad := env.stuckJob(), env.stuckJobOf("platform/api")

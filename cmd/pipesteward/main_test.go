@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestServe(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	p := env.serve()
 	job := env.stuckJob()

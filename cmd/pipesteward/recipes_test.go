@@ -40,6 +40,7 @@ func recipesOf(t *testing.T, page string) (all []recipe) {
 // every rule must fire in, and plays what the message is about. With -update it writes
 // the messages.
 func TestRecipes(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(recipesPage)
 	if err != nil {
 		t.Fatal(err)

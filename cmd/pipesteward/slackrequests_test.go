@@ -209,6 +209,7 @@ func TestRequestsBeforeAnOutage(t *testing.T) {
 // TestRequestsOfAnotherReplica: a replica that takes no requests from Slack leaves those in
 // the queue to one that does.
 func TestRequestsOfAnotherReplica(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	env.write("rules.yaml", pressRules)
 	ada := env.slack.AddUser("ada@example.com")
@@ -231,6 +232,7 @@ func TestRequestsOfAnotherReplica(t *testing.T) {
 // TestPaceOfRequests: with the wiring of production, who requests much more than others may
 // reads when to try again, and each request gets its reply; others go on.
 func TestPaceOfRequests(t *testing.T) {
+	t.Parallel()
 	const ofAda = 60
 	env := newEnvironment(t)
 	env.write("rules.yaml", pressRules)

@@ -130,6 +130,7 @@ func TestSweep(t *testing.T) {
 // Ctrl-C ends a sweep, and the same command goes on. GitLab answers no erase
 // after the first 40 until Ctrl-C has come.
 func TestSweepGoesOnAfterCtrlC(t *testing.T) {
+	t.Parallel()
 	const first, all = 40, 180
 	b := newBroom(t, gitlabtest.Options{}, all/2) // as many as a sweep erases at once in a project
 	ctx, interrupt := context.WithCancel(t.Context())

@@ -64,6 +64,7 @@ var translates = regexp.MustCompile(`<!-- Translates (?:nothing|(\S+\.md#\S+), d
 // and has the same code; and of each section of the first and second level of the page in
 // English there is either a translation or a link to it.
 func TestTranslations(t *testing.T) {
+	t.Parallel()
 	originals, translatable := map[string]part{}, map[string]part{} // by file#anchor
 	var pages []document
 	for _, d := range documents(t) {

@@ -14,6 +14,7 @@ import (
 
 // TestUnracedTestsAreRun: `make test` runs the tests that a build with -race skips.
 func TestUnracedTestsAreRun(t *testing.T) {
+	t.Parallel()
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ func inOneLine(text string) string { return strings.Join(strings.Fields(text), "
 // TestSettingsAreCheckedAlike: each command that takes a setting refuses a value that can't
 // be used in the same words, which name that setting.
 func TestSettingsAreCheckedAlike(t *testing.T) {
+	t.Parallel()
 	env := newEnvironment(t)
 	for _, c := range []struct {
 		setting, value, says string
