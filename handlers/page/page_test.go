@@ -44,6 +44,7 @@ type rig struct {
 	index   *index.Index // empty until it is built
 	changes audit.Log
 	handler http.Handler
+	parts   map[string]func(context.Context) any // of the status
 }
 
 // ruleState has one rule.
@@ -176,13 +177,13 @@ func newRigWith(tb testing.TB, db store.Store, cfg auth.Config) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}}
+	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}, parts: map[string]func(context.Context) any{}}
 	r.handler = admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Doctor: nothing{}, Hooks: nothing{}, Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
-		Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
+		Parts: r.parts, Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
 	})
 	return r
 }
@@ -330,6 +331,21 @@ func TestViews(t *testing.T) {
 	}
 	if w := r.send(http.MethodGet, "/proposal?id=none", "rita", nil); w.Code != http.StatusNotFound {
 		t.Errorf("a proposal for no group: %d", w.Code)
+	}
+}
+
+// TestFullStore: each view says that nothing can be written, and the overview says why.
+func TestFullStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, openBolt(t))
+	const says = "the store can’t be written to"
+	for _, writable := range []bool{true, false} {
+		r.parts["store"] = func(context.Context) any { return map[string]any{"writable": writable, "summary": "no space left"} }
+		for _, address := range []string{"/", "/decisions"} {
+			if text := r.send(http.MethodGet, address, "rita", nil).Body.String(); strings.Contains(text, says) == writable || address == "/" && !strings.Contains(text, "<dd>no space left") {
+				t.Errorf("%s, writable %t:\n%s", address, writable, text)
+			}
+		}
 	}
 }
 
