@@ -219,7 +219,7 @@ func TestAdminOIDC(t *testing.T) {
 		}
 		return resp.StatusCode, string(text)
 	}
-	if code, text := open("/api/v1/status"); code != 200 || !strings.Contains(text, `"by":"ann"`) {
+	if code, text := open("/api/v1/status"); code != 200 || !strings.Contains(text, `"by":"ann"`) || !strings.Contains(text, `"store":{"writable":true}`) {
 		t.Errorf("ann opens the status: %d %s", code, text)
 	}
 	// The session makes the browser resume for its own page and for no other one.

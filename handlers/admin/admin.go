@@ -294,10 +294,14 @@ func (a *admin) reload(c echo.Context) error {
 	return c.JSON(http.StatusOK, handlers.Response{Status: "reloaded"})
 }
 
+// unavailable answers that the store did not. It is logged, unless the client went away, by
+// which its requests to the store end.
 func (a *admin) unavailable(c echo.Context, err error) error {
 	if errors.Is(err, event.ErrUnreadablePauses) || errors.Is(err, event.ErrUnreadableMutes) {
 		return c.JSON(http.StatusInternalServerError, handlers.Response{Error: err.Error()})
 	}
-	a.Log.ErrorContext(c.Request().Context(), "store did not answer", "path", c.Path(), store.Outage(err))
+	if ctx := c.Request().Context(); ctx.Err() == nil {
+		a.Log.ErrorContext(ctx, "store did not answer", "path", c.Path(), store.Outage(err))
+	}
 	return c.JSON(http.StatusServiceUnavailable, handlers.Response{Error: "the store did not answer: see /readyz and the log"})
 }

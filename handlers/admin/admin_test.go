@@ -308,6 +308,31 @@ func TestAdminHealth(t *testing.T) {
 	}
 }
 
+// TestClientLeft: a client that goes away is no outage of the store.
+func TestClientLeft(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		left, logged bool
+	}{
+		{"the store is down", false, true},
+		{"the client has left", true, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newAdminRig(t)
+			r.store.err = errors.New("disk full")
+			ctx, leave := context.WithCancel(t.Context())
+			defer leave()
+			if c.left {
+				leave()
+			}
+			r.Config.Handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/status", http.NoBody))
+			if got := strings.Contains(r.log.String(), "store did not answer"); got != c.logged {
+				t.Errorf("the log is %q, want a line of an outage: %t", r.log, c.logged)
+			}
+		})
+	}
+}
+
 func TestAdminMetrics(t *testing.T) {
 	r := newAdminRig(t)
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "things_total", Help: "Things."})

@@ -233,6 +233,25 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestDecisionIDs: the id of a decision, which looks like an address with a password, is one
+// that the tool takes; addresses with passwords are masked all the same.
+func TestDecisionIDs(t *testing.T) {
+	for id, want := range map[string]string{
+		"retry:https://gitlab.example.com:8:704:failed@1796126651000000000":              "retry:https://gitlab.example.com:8:704:failed@1796126651000000000",
+		"retry:http://127.0.0.1:8080/git:8:704:failed@1796126651000000000:recovered":     "retry:http://127.0.0.1:8080/git:8:704:failed@1796126651000000000:recovered",
+		"retry:https://ann:hunter2hunter2@git.example.com:8:failed@1796126651000000000":  "retry:https://[masked]@1796126651000000000",
+		"https://ann:hunter2hunter2@git.example.com":                                     "https://[masked]@git.example.com",
+		"play:https://gitlab.example.com:1:glpat-0123456789abcdefghij@17961266510000000": "play:https://[masked]@17961266510000000",
+	} {
+		outcome := event.Outcome{At: time.Unix(0, 0)}
+		outcome.ID = id
+		from := &api{answers: map[string]any{"/api/v1/decisions": map[string]any{"decisions": []event.Outcome{outcome}}}}
+		if got, _ := call(t, connect(t, mcp.Sources{API: from}), "decisions", map[string]any{}); !strings.Contains(got, `"id":"`+want+`"`) {
+			t.Errorf("%s: %s, want %s", id, got, want)
+		}
+	}
+}
+
 // TestDecisionsQuery: the arguments are the parameters of the API.
 func TestDecisionsQuery(t *testing.T) {
 	const id = 12345678901234

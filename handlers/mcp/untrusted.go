@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -13,10 +14,21 @@ import (
 // maxText bounds one text of a result, in bytes.
 const maxText = 8000
 
+// decisionID matches the id of a decision, in two parts: its key, which has the address of
+// GitLab, and when it was made. Together they look like an address with a password, as in
+// retry:https://gitlab.example.com:8:704:failed@1796126651000000000.
+var decisionID = regexp.MustCompile(`^([a-z_]+:https?://[^\s@]+)(@[0-9]{19}(?::[a-z_]+)?)$`)
+
 // masked returns a text of somebody else for an assistant: without what a person would not
-// see but a model reads, with its secrets masked, and not too long.
+// see but a model reads, with its secrets masked, and not too long. The id of a decision
+// remains one, so that the assistant can ask for the decision.
 func masked(text string) string {
-	text = redact.Secrets(visible(text))
+	text = visible(text)
+	if id := decisionID.FindStringSubmatch(text); id != nil {
+		text = redact.Secrets(id[1]) + id[2]
+	} else {
+		text = redact.Secrets(text)
+	}
 	if len(text) <= maxText {
 		return text
 	}

@@ -1,10 +1,10 @@
 package page
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,18 +66,19 @@ func (p *Page) stream(r *request, v *view) error {
 // send sends the events of a view unless they have the id of the last ones, and returns
 // their id.
 func send(w *echo.Response, s *shown, last string) (id string, err error) {
-	var state, live bytes.Buffer
-	if err := templates[s.View.file].ExecuteTemplate(&state, "state", s); err != nil {
+	state, err := render(s, "state")
+	if err != nil {
 		return "", err
 	}
-	if err := templates[s.View.file].ExecuteTemplate(&live, "live", s); err != nil {
+	live, err := render(s, "live")
+	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(append(state.Bytes(), live.Bytes()...))
+	sum := sha256.Sum256(slices.Concat(state, live))
 	id = hex.EncodeToString(sum[:8])
 	text := ": unchanged\n\n"
 	if id != last {
-		text = "id: " + id + "\nevent: state\n" + dataLines(state.String()) + "\nid: " + id + "\nevent: live\n" + dataLines(live.String()) + "\n"
+		text = "id: " + id + "\nevent: state\n" + dataLines(string(state)) + "\nid: " + id + "\nevent: live\n" + dataLines(string(live)) + "\n"
 	}
 	if _, err = w.Write([]byte(text)); err == nil {
 		err = http.NewResponseController(w).Flush()

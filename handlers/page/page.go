@@ -10,10 +10,8 @@
 package page
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -213,9 +211,9 @@ const contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; 
 
 // write answers with a whole page.
 func (p *Page) write(c echo.Context, code int, s *shown) error {
-	var b bytes.Buffer
-	if err := templates[s.View.file].ExecuteTemplate(&b, "page", s); err != nil {
-		return fmt.Errorf("view %s: %w", s.View.file, err)
+	page, err := render(s, "page")
+	if err != nil {
+		return err
 	}
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentSecurityPolicy, contentPolicy)
@@ -223,5 +221,5 @@ func (p *Page) write(c echo.Context, code int, s *shown) error {
 	header.Set(echo.HeaderReferrerPolicy, "same-origin")
 	header.Set(echo.HeaderCacheControl, "no-store")
 	header.Set(echo.HeaderVary, echo.HeaderAccept)
-	return c.HTMLBlob(code, b.Bytes())
+	return c.HTMLBlob(code, page)
 }

@@ -44,6 +44,7 @@ type rig struct {
 	index   *index.Index // empty until it is built
 	changes audit.Log
 	handler http.Handler
+	parts   map[string]func(context.Context) any // of the status
 }
 
 // ruleState has one rule.
@@ -176,13 +177,13 @@ func newRigWith(tb testing.TB, db store.Store, cfg auth.Config) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}}
+	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}, parts: map[string]func(context.Context) any{}}
 	r.handler = admin.New(admin.Config{
 		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUpEvery: 5 * time.Minute, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Doctor: nothing{}, Hooks: nothing{}, Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},
-		Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
+		Parts: r.parts, Page: page.New(time.Now, log), Metrics: prometheus.NewRegistry(), Now: time.Now, Log: log,
 	})
 	return r
 }
@@ -212,7 +213,7 @@ func (r *rig) decide(n int) {
 				}
 				o.ID, o.Rule, o.Action.Verb = fmt.Sprintf("decision-%d", i), "retry-stuck", event.VerbRetry
 				o.Project = event.Project{ID: int64(i % 500), Path: fmt.Sprintf("group/project-%d", i%500), URL: "https://gitlab.example.com/group/project"}
-				o.Job = event.Job{ID: int64(i), Name: "rspec <script>alert(1)</script>", Status: "failed", FailureReason: "stuck_or_timeout_failure", Ref: "main", URL: "javascript:alert(1)"}
+				o.Job = event.Job{ID: int64(i), Name: "rspec <script>alert(1)</script>\u202e", Status: "failed", FailureReason: "stuck_or_timeout_failure", Ref: "main", URL: "javascript:alert(1)"}
 				o.Pipeline = event.Pipeline{ID: int64(i), Ref: "main", SHA: strings.Repeat("a", 40), URL: "https://gitlab.example.com/group/project/-/pipelines/1"}
 				o.Commit = event.Commit{Title: "Mend the flaky test", Message: strings.Repeat("A message of a commit. ", 20)}
 				o.Explanation.If = event.Part{Text: `failed_with("stuck_or_timeout_failure")`, Result: event.PartTrue, Decided: true, Seen: []event.Seen{{Text: "job.failure_reason", Value: `"stuck_or_timeout_failure"`}}}
@@ -334,6 +335,21 @@ func TestViews(t *testing.T) {
 	}
 }
 
+// TestFullStore: each view says that nothing can be written, and the overview says why.
+func TestFullStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, openBolt(t))
+	const says = "the store can’t be written to"
+	for _, writable := range []bool{true, false} {
+		r.parts["store"] = func(context.Context) any { return map[string]any{"writable": writable, "summary": "no space left"} }
+		for _, address := range []string{"/", "/decisions"} {
+			if text := r.send(http.MethodGet, address, "rita", nil).Body.String(); strings.Contains(text, says) == writable || address == "/" && !strings.Contains(text, "<dd>no space left") {
+				t.Errorf("%s, writable %t:\n%s", address, writable, text)
+			}
+		}
+	}
+}
+
 // TestMutes: a form mutes and unmutes, as its person.
 func TestMutes(t *testing.T) {
 	t.Parallel()
@@ -357,7 +373,8 @@ func TestMutes(t *testing.T) {
 	}
 }
 
-// TestEscaped: what comes from GitLab is text on the page, and a link only to the web.
+// TestEscaped: what comes from GitLab is text on the page, in the order in which it was
+// written, and a link only to the web.
 func TestEscaped(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, openBolt(t))
@@ -365,7 +382,7 @@ func TestEscaped(t *testing.T) {
 	for _, address := range []string{"/", "/decisions", "/decision?id=decision-0", "/decisions?text=needle"} {
 		w := r.send(http.MethodGet, address, "rita", nil)
 		text := w.Body.String()
-		if w.Code != http.StatusOK || !strings.Contains(text, "rspec &lt;script&gt;") || strings.Contains(text, "<script>alert") || strings.Contains(text, `="javascript:`) {
+		if w.Code != http.StatusOK || !strings.Contains(text, "rspec &lt;script&gt;") || strings.Contains(text, "<script>alert") || strings.Contains(text, `="javascript:`) || strings.Contains(text, "\u202e") {
 			t.Errorf("%s: %d\n%s", address, w.Code, text)
 		}
 		if policy := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(policy, "default-src 'none'") || strings.Contains(policy, "unsafe") || w.Header().Get("Cache-Control") != "no-store" {

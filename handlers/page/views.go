@@ -1,9 +1,12 @@
 package page
 
 import (
+	"bytes"
 	"embed"
+	"fmt"
 	"html/template"
 	"slices"
+	"unicode"
 )
 
 // views are all views: those in the navigation in its order, and those that others link to.
@@ -46,4 +49,20 @@ func parseTemplates() map[string]*template.Template {
 		all[v.file] = template.Must(template.Must(frame.Clone()).ParseFS(viewFiles, "views/"+v.file+".tmpl"))
 	}
 	return all
+}
+
+// render returns what a template of the shown view makes of it. Characters that turn the
+// direction of what follows, by which a name in GitLab could look like another one, become
+// question marks, as commands print them.
+func render(s *shown, name string) ([]byte, error) {
+	var b bytes.Buffer
+	if err := templates[s.View.file].ExecuteTemplate(&b, name, s); err != nil {
+		return nil, fmt.Errorf("view %s: %w", s.View.file, err)
+	}
+	return bytes.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return '?'
+		}
+		return r
+	}, b.Bytes()), nil
 }

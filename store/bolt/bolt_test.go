@@ -110,6 +110,34 @@ func TestBoltFull(t *testing.T) {
 	}
 }
 
+// TestBoltFullIsReadable: people can look at a full store, also while lazy writes can't be
+// committed, and see what was stored before.
+func TestBoltFullIsReadable(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "test.db"), bolt.Options{MaxSize: 1 << 20})
+	if _, err := s.Put(t.Context(), store.Record{ID: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append(t.Context(), "log", "entry", make([]byte, 2<<20), 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), store.Record{ID: "b"}); err == nil || !strings.Contains(err.Error(), "cannot grow") {
+		t.Fatalf("Put in a full store: %v", err)
+	}
+	if got, want := depth(t, s), (store.Depth{Due: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if records, _, err := s.Records(t.Context(), "", 10); err != nil || len(records) != 1 {
+		t.Errorf("Records of a full store: %v, %v", records, err)
+	}
+	if queued, _, err := s.Find(t.Context(), "a"); err != nil || queued == nil {
+		t.Errorf("Find in a full store: %v, %v", queued, err)
+	}
+	// Without the large entry, all that is left can be committed by Close.
+	if err := s.Append(t.Context(), "log", "small", nil, 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestBoltFailureAlone puts a record that never fits beside many that do.
 func TestBoltFailureAlone(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "test.db"), bolt.Options{MaxSize: 1 << 20})

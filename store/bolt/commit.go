@@ -111,9 +111,10 @@ func (s *Store) view(ctx context.Context, run func(*txn) error) error {
 	return err
 }
 
-// viewAll is view with the lazy writes, among which are leases: it commits them.
+// viewAll is view with the lazy writes, among which are leases: it commits them. A full
+// store can still be looked at: then they may be missing.
 func (s *Store) viewAll(ctx context.Context, run func(*txn) error) error {
-	if err := s.write(ctx, func(*txn) error { return nil }); err != nil {
+	if err := s.write(ctx, func(*txn) error { return nil }); err != nil && !isFull(err) {
 		return err
 	}
 	return s.view(ctx, run)
@@ -280,6 +281,11 @@ func (c *committer) run(w *write) (changed bool, err error) {
 	return changed, err
 }
 
+// isFull tells whether an error is that the file can't grow.
+func isFull(err error) bool {
+	return errors.Is(err, bbolterrors.ErrMaxSizeReached) || errors.Is(err, syscall.ENOSPC)
+}
+
 // commit commits the open transaction. If that fails, it starts another one with
 // the lazy writes of this one.
 func (c *committer) commit() error {
@@ -296,7 +302,7 @@ func (c *committer) commit() error {
 	})
 	if err != nil {
 		c.restart()
-		if errors.Is(err, bbolterrors.ErrMaxSizeReached) || errors.Is(err, syscall.ENOSPC) {
+		if isFull(err) {
 			return fmt.Errorf("store: %s cannot grow, and nothing was changed (%w): free space on its disk", c.db.Path(), err)
 		}
 		return err

@@ -249,6 +249,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		takeRequest = requested.Handle
 	}
 	runner.Handle(chatops.RecordKind, worker.JSON(takeRequest))
+	storeState := &writable{Ping: db.Ping, Now: time.Now}
 	adminAPI := admin.New(admin.Config{
 		Reports: answers.Reports{Reader: journal, Rules: a.rules.Rules}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
 		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: answers.Decisions{Index: decisions}, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log, Tracer: tracer,
@@ -256,6 +257,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{
 			"gitlab": func(context.Context) any { return runner.Health.Status() },
+			"store":  func(ctx context.Context) any { return storeState.Status(ctx) },
 			"checks": func(ctx context.Context) any { return checkup.Status(ctx) },
 			"storms": func(ctx context.Context) any { return runner.Breakers.Status(ctx) },
 			"notices": func(ctx context.Context) any {
