@@ -39,7 +39,7 @@ const (
 version: 1
 defaults: {channel: "#ci", group: false}
 limits: {per_pipeline: 100000, per_project: 100000/1h, total: 100000/1h}
-storm: {failures: 10000}
+storm: {failures: 10000, within: 10s} # of which the soak has fewer
 rules:
   - name: retry-stuck
     on: job

@@ -29,13 +29,15 @@ type standIn func(ctx context.Context, s *sandbox, args []string) error
 // standIns returns the stand-ins of programs, by their names.
 func standIns() map[string]standIn {
 	return map[string]standIn{
+		"apt":        installs,
 		"cosign":     verifies,
 		"curl":       curl,
 		"docker":     docker,
+		"helm":       installsChart,
 		"git":        prints("v1.2.3\n"),
 		"go":         goTool,
 		"journalctl": hasUnit,
-		"kubectl":    hasSecretsOfChart,
+		"kubectl":    kubectl,
 		"make":       makes,
 		"man":        readsManualPage,
 		"openssl":    prints(testSecret + "\n"),
@@ -246,6 +248,58 @@ func verifies(_ context.Context, _ *sandbox, args []string) error {
 		}
 	}
 	return nil
+}
+
+// installs checks that a package is one that a release has, and installs its unit.
+func installs(_ context.Context, s *sandbox, args []string) error {
+	release, err := os.ReadFile(filepath.Join(repositoryTop, ".goreleaser.yaml"))
+	if err != nil {
+		return err
+	}
+	is := regexp.MustCompile(`^\./pipesteward_\*_(amd64|arm64)\.(deb|rpm)$`).FindStringSubmatch(args[len(args)-1])
+	if is == nil || !strings.Contains(string(release), is[1]) || !strings.Contains(string(release), is[2]) {
+		return fmt.Errorf("%q: a release has no such package", args)
+	}
+	unit, err := os.ReadFile(filepath.Join(repositoryTop, "deploy/pipesteward.service"))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.root, "etc/systemd/system/pipesteward.service"), unit, 0o600)
+}
+
+// installsChart checks that the chart and the files that helm is given are there.
+func installsChart(ctx context.Context, s *sandbox, args []string) error {
+	if len(args) < 4 || args[1] != "install" {
+		return fmt.Errorf("%q is not helm install NAME CHART", args)
+	}
+	files := []string{filepath.Join(args[3], "Chart.yaml")}
+	for i, arg := range args[:len(args)-1] {
+		switch arg {
+		case "-f":
+			files = append(files, args[i+1])
+		case "--set-file":
+			_, file, _ := strings.Cut(args[i+1], "=")
+			files = append(files, file)
+		}
+	}
+	for _, file := range files {
+		if _, err := os.Stat(filepath.Join(interp.HandlerCtx(ctx).Dir, file)); err != nil {
+			return err
+		}
+	}
+	s.started()
+	return nil
+}
+
+// kubectl makes secrets of the chart, and runs our program in a container.
+func kubectl(ctx context.Context, s *sandbox, args []string) error {
+	if at := slices.Index(args, "--"); at > 0 && at+1 < len(args) && slices.Contains(args, "exec") {
+		if args[at+1] != filepath.Join(s.root, "usr/local/bin/pipesteward") {
+			return fmt.Errorf("%q: the image has no %s", args, args[at+1])
+		}
+		return s.pipesteward(ctx, args[at+1:])
+	}
+	return hasSecretsOfChart(ctx, s, args)
 }
 
 // hasSecretsOfChart checks that the keys of a secret are among those that the chart takes,

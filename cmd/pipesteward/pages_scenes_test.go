@@ -44,6 +44,8 @@ var pageScenes = map[string]func(*sandbox){
 	"deploy/README.md#one-container":                    newService,
 	"deploy/README.md#webhooks-by-hand":                 wrongToken,
 	"deploy/README.md#what-must-persist-and-its-backup": stores,
+
+	"deploy/helm/pipesteward/README.md#the-chart-pipesteward": withValues,
 }
 
 // newcomer is a GitLab with a group, which has a job of the past and no webhooks.
@@ -92,6 +94,13 @@ func newService(s *sandbox) {
 func fromSources(s *sandbox) {
 	newService(s)
 	s.write("pipesteward", "")
+}
+
+// withValues is newService with the values and the rules of the chart in files.
+func withValues(s *sandbox) {
+	newService(s)
+	s.write("values.yaml", "")
+	s.write("rules.yaml", testRules)
 }
 
 // stores are the store of a server that runs, and of one that does not.

@@ -345,7 +345,7 @@ func (m machine) gives(name string, mode os.FileMode) {
 // serves starts the service, sends the request of the document until it succeeds, and stops it.
 func (m machine) serves() {
 	m.Helper()
-	step := regexp.MustCompile("(?m)^5\\. `(curl [^;]+);").FindStringSubmatch(read(m.T, "deploy/README.md"))
+	step := regexp.MustCompile(`(?m)^   (curl [^;]+);`).FindStringSubmatch(read(m.T, "deploy/README.md"))
 	if step == nil {
 		m.Fatal("deploy/README.md has no request that shows whether the service is ready")
 	}
