@@ -85,11 +85,11 @@ func BenchmarkIndex(b *testing.B) {
 	perHead := (heap() - before) / n
 	for _, c := range []struct {
 		name  string
-		query index.Query
+		query event.DecisionQuery
 	}{
-		{"of a job", index.Query{Job: 5_000_000_001}},
-		{"of projects", index.Query{Project: "platform/services/service-77*", Result: event.ResultFailed}},
-		{"with a text", index.Query{Text: "no such thing"}},
+		{"of a job", event.DecisionQuery{Job: 5_000_000_001}},
+		{"of projects", event.DecisionQuery{Project: "platform/services/service-77*", Result: event.ResultFailed}},
+		{"with a text", event.DecisionQuery{Text: "no such thing"}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			c.query.Limit = 50

@@ -6,35 +6,18 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 	"unique"
 
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/store"
 )
 
-// Query selects decisions. What is zero stands for any.
-type Query struct {
-	Rule     string // that wants the decision, alone or with others
-	Verb     string
-	Result   string
-	Waiting  bool   // only decisions without a result
-	Project  string // a glob of paths, or an id
-	Pipeline int64
-	Job      int64
-	Ref      string
-	Text     string // in one of the texts that people know a decision by, in any letter case
-	Since    time.Time
-	Limit    int    // how many decisions, at least 1
-	Cursor   string // the next of the page before; "": the newest
-}
-
 // Find returns the entries of the newest decisions that a query selects and that follow its
 // cursor, and the cursor of the next page, "" at the end. It finds all that was added or
 // amended before the call. Where the index does not reach, a page may have fewer entries
 // than the limit, or none, and yet have a next one. Its error is one of the store
 // or of ctx; store.ErrBadCursor for a cursor that is none.
-func (x *Index) Find(ctx context.Context, q Query) (found []store.Entry, next string, err error) {
+func (x *Index) Find(ctx context.Context, q event.DecisionQuery) (found []store.Entry, next string, err error) {
 	before, err := store.ParseCursor(q.Cursor)
 	if err != nil {
 		return nil, "", err
@@ -151,15 +134,15 @@ func (x *Index) scan(ctx context.Context, f *filter, found []store.Entry, before
 
 // filter is a query, prepared for many heads.
 type filter struct {
-	Query
+	event.DecisionQuery
 
 	rule, verb, result, ref unique.Handle[string]
 
 	since int64 // in microseconds since 1970
 }
 
-func newFilter(q Query) *filter {
-	f := &filter{Query: q, rule: unique.Make(q.Rule), verb: unique.Make(q.Verb), result: unique.Make(q.Result), ref: unique.Make(q.Ref)}
+func newFilter(q event.DecisionQuery) *filter {
+	f := &filter{DecisionQuery: q, rule: unique.Make(q.Rule), verb: unique.Make(q.Verb), result: unique.Make(q.Result), ref: unique.Make(q.Ref)}
 	f.Text, f.since = strings.ToLower(q.Text), q.Since.UnixMicro()
 	return f
 }

@@ -89,7 +89,7 @@ func newIndex(j index.Journal, now func() time.Time, maxHeads int) *index.Index 
 }
 
 // find returns the ids of all pages, which are full but where the index does not reach.
-func find(tb reporter, x *index.Index, q index.Query, full bool) (ids []string) {
+func find(tb reporter, x *index.Index, q event.DecisionQuery, full bool) (ids []string) {
 	q.Limit = max(q.Limit, 1)
 	for {
 		page, next, err := x.Find(context.Background(), q)
@@ -124,11 +124,11 @@ func drawOutcome(t *rapid.T, id string) (o event.Outcome) {
 	return o
 }
 
-func drawQuery(t *rapid.T, now time.Time) index.Query {
+func drawQuery(t *rapid.T, now time.Time) event.DecisionQuery {
 	some := func(what string, of ...string) string {
 		return rapid.SampledFrom(append(of, make([]string, 2*len(of))...)).Draw(t, what)
 	}
-	return index.Query{
+	return event.DecisionQuery{
 		Rule: some("of rule", "retry-stuck", "play", "late", "none"), Verb: some("of verb", event.VerbRetry), Result: some("of result", event.ResultDone), Waiting: some("waiting", "yes") != "",
 		Project: some("of project", "group/p1", "group/*", "group", "2"), Pipeline: max(0, rapid.Int64Range(-5, 3).Draw(t, "of pipeline")), Job: max(0, rapid.Int64Range(-5, 3).Draw(t, "of job")),
 		Ref: some("of ref", "main", "release"), Text: some("text", "STUCK", "größe", "not now", "mend", "ann", "draft", "ada", "GROUP/P2", "runner", "d-1", "nowstuck"),
@@ -137,7 +137,7 @@ func drawQuery(t *rapid.T, now time.Time) index.Query {
 }
 
 // selects says of a whole decision what the index says of its head.
-func selects(q index.Query, o *event.Outcome) bool {
+func selects(q event.DecisionQuery, o *event.Outcome) bool {
 	ref, contains := cmp.Or(o.Job.Ref, o.Pipeline.Ref), false
 	for _, text := range []string{
 		o.ID, o.Project.Path, o.Rule, o.Job.Name, o.Reason, o.Job.FailureReason, o.Job.FailureClass, ref, o.Commit.Title, o.User.Username, o.MergeRequest.Title, o.By.Name,
@@ -204,7 +204,7 @@ func TestFindsWhatTheJournalHas(t *testing.T) {
 			"build": build,
 			"miss amendments": func(rt *rapid.T) {
 				j.missed.Store(true)
-				find(rt, x, index.Query{}, false)
+				find(rt, x, event.DecisionQuery{}, false)
 				j.missed.Store(false)
 			},
 		})
@@ -225,7 +225,7 @@ func TestFindsAnEntryOnce(t *testing.T) {
 		o.ID = id
 		j.write(t, o)
 		for _, limit := range []int{1, 10} {
-			found := find(t, x, index.Query{Limit: limit}, true)
+			found := find(t, x, event.DecisionQuery{Limit: limit}, true)
 			if found[0] != id || slices.Contains(found[1:], id) {
 				t.Errorf("found %q in pages of %d, want %q first and once", found, limit, id)
 			}
@@ -253,19 +253,19 @@ func TestFindReadsLittle(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		index *index.Index
-		query index.Query
+		query event.DecisionQuery
 		want  int
 		reads int64 // at most
 	}{
-		{"the newest", whole, index.Query{Limit: n}, n, n + 1},
-		{"a rare one", whole, index.Query{Rule: "rule-7", Limit: 4}, 13, 13 + 4},
-		{"exactly one page", whole, index.Query{Rule: "rule-7", Limit: 13}, 13, 13 + 1},
-		{"the oldest", whole, index.Query{Job: 0, Text: "d-0"}, 1, 1 + 1},
-		{"none", whole, index.Query{Rule: "none"}, 0, 1},
-		{"none since then", whole, index.Query{Since: time.Now()}, 0, 1},
-		{"the oldest that the index has", bounded, index.Query{Job: 600, Since: time.Now().Add(-time.Hour), Limit: 1}, 1, 1 + 1 + 700},
-		{"what is older than the index", bounded, index.Query{Rule: "rule-7", Limit: 20}, 13, 1 + 7 + 600},
-		{"all in pages that the index has and has not", bounded, index.Query{Limit: 99}, n, 14 + n + 100},
+		{"the newest", whole, event.DecisionQuery{Limit: n}, n, n + 1},
+		{"a rare one", whole, event.DecisionQuery{Rule: "rule-7", Limit: 4}, 13, 13 + 4},
+		{"exactly one page", whole, event.DecisionQuery{Rule: "rule-7", Limit: 13}, 13, 13 + 1},
+		{"the oldest", whole, event.DecisionQuery{Job: 0, Text: "d-0"}, 1, 1 + 1},
+		{"none", whole, event.DecisionQuery{Rule: "none"}, 0, 1},
+		{"none since then", whole, event.DecisionQuery{Since: time.Now()}, 0, 1},
+		{"the oldest that the index has", bounded, event.DecisionQuery{Job: 600, Since: time.Now().Add(-time.Hour), Limit: 1}, 1, 1 + 1 + 700},
+		{"what is older than the index", bounded, event.DecisionQuery{Rule: "rule-7", Limit: 20}, 13, 1 + 7 + 600},
+		{"all in pages that the index has and has not", bounded, event.DecisionQuery{Limit: 99}, n, 14 + n + 100},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := j.read.Load()
@@ -277,10 +277,10 @@ func TestFindReadsLittle(t *testing.T) {
 			}
 		})
 	}
-	if page, next, err := newIndex(j, time.Now, n).Find(t.Context(), index.Query{Limit: n}); len(page) != n || next != "" || err != nil {
+	if page, next, err := newIndex(j, time.Now, n).Find(t.Context(), event.DecisionQuery{Limit: n}); len(page) != n || next != "" || err != nil {
 		t.Errorf("without the index, a page of all has %d decisions, and the next is %q: %v", len(page), next, err)
 	}
-	if _, _, err := whole.Find(t.Context(), index.Query{Cursor: "x", Limit: 1}); err == nil {
+	if _, _, err := whole.Find(t.Context(), event.DecisionQuery{Cursor: "x", Limit: 1}); err == nil {
 		t.Error("no error for a cursor that is none")
 	}
 }
@@ -306,7 +306,7 @@ func TestRunFollows(t *testing.T) {
 		wants := func(what string, fast bool, result string, ids ...string) {
 			t.Helper()
 			before := j.read.Load()
-			if diff := gocmp.Diff(ids, find(t, x, index.Query{Result: result, Limit: 10}, false)); diff != "" {
+			if diff := gocmp.Diff(ids, find(t, x, event.DecisionQuery{Result: result, Limit: 10}, false)); diff != "" {
 				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
 			if reads := j.read.Load() - before; (reads < 100) != fast {
@@ -363,7 +363,7 @@ func TestFindsItsOwnWrites(t *testing.T) {
 				o.ID, o.Rule = fmt.Sprintf("d-%d-%d", w, i), fmt.Sprint("rule-", w)
 				for _, o.Result = range []string{"", event.ResultDeferred, event.ResultDone} {
 					j.write(t, o)
-					found := find(t, x, index.Query{Rule: o.Rule, Result: o.Result, Waiting: o.Result == "", Limit: 1000}, false)
+					found := find(t, x, event.DecisionQuery{Rule: o.Rule, Result: o.Result, Waiting: o.Result == "", Limit: 1000}, false)
 					if !slices.Contains(found, o.ID) {
 						t.Errorf("%s is not among those with the result %q: %q", o.ID, o.Result, found)
 					}
@@ -407,13 +407,13 @@ func TestRequestsWaitTogether(t *testing.T) {
 		o.ID = "d-1"
 		var requests sync.WaitGroup
 		for range 20 {
-			requests.Go(func() { find(t, x, index.Query{}, false) })
+			requests.Go(func() { find(t, x, event.DecisionQuery{}, false) })
 		}
 		synctest.Wait()
 		j.write(t, o)
 		for range 20 {
 			requests.Go(func() {
-				if found := find(t, x, index.Query{}, false); !slices.Contains(found, o.ID) {
+				if found := find(t, x, event.DecisionQuery{}, false); !slices.Contains(found, o.ID) {
 					t.Errorf("a request after %s was added has found %q", o.ID, found)
 				}
 			})
@@ -421,7 +421,7 @@ func TestRequestsWaitTogether(t *testing.T) {
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, _, err := x.Find(ctx, index.Query{Limit: 1}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, _, err := x.Find(ctx, event.DecisionQuery{Limit: 1}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a request that may take a second: %v", err)
 		}
 		close(j.goOn)

@@ -107,13 +107,6 @@ func (m *memoryStore) Entries(_ context.Context, cursor string, n int) (entries 
 	return entries, next, m.err
 }
 
-// decisions finds decisions by reading the journal.
-type decisions struct{ *index.Index }
-
-func (d decisions) Find(ctx context.Context, q admin.DecisionsQuery) ([]store.Entry, string, error) {
-	return d.Index.Find(ctx, index.Query(q))
-}
-
 // note adds an outcome to the journal, the newest.
 func (m *memoryStore) note(o event.Outcome) {
 	body, err := stdjson.Marshal(o)
@@ -211,7 +204,7 @@ func newAdminRig(tb testing.TB) *adminRig {
 	r := &adminRig{store: &memoryStore{}, deliveries: &delivered{}, metrics: prometheus.NewRegistry(), log: &bytes.Buffer{}, changes: &changes{}, catchUps: &catchUps{}, unknown: &unknowns{}, seeder: &seeder{}, checks: &checks{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	r.Server = httptest.NewServer(described(tb, admin.New(admin.Config{
-		Decisions: decisions{index.New(index.Config{Journal: r.store, Now: func() time.Time { return now }, Log: log})},
+		Decisions: index.New(index.Config{Journal: r.store, Now: func() time.Time { return now }, Log: log}),
 		Steerer:   r, Doctor: r.checks, Hooks: r.checks, Changes: r.changes, CatchUpEvery: 5 * time.Minute, CatchUps: r.catchUps, Kinds: steer.Kinds, Describe: steer.Describe, Reports: reports{r}, Unknown: r.unknown, Limits: r, Activity: r, Seeder: r.seeder, Instance: instance, Pauses: noPauses{}, Mutes: noMutes{}, Now: func() time.Time { return now },
 		Addr:       &net.TCPAddr{IP: net.IPv4zero},
 		Reload:     func() error { return nil },

@@ -46,7 +46,7 @@ func TestRoles(t *testing.T) {
 			Assistants: assistants{},
 			Changes:    made, Describe: steer.Describe, Steerer: &adminRig{}, CatchUps: &catchUps{}, Doctor: &checks{}, Hooks: &checks{},
 			Backups: copied("the store"),
-			Addr:    &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Decisions: decisions{index.New(index.Config{Journal: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)})}, Rules: state{}, Reload: func() error { return nil },
+			Addr:    &net.TCPAddr{IP: net.IPv4zero}, Auth: a, PublicMetrics: publicMetrics, Pprof: pprof, Store: db, Decisions: index.New(index.Config{Journal: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}), Rules: state{}, Reload: func() error { return nil },
 			Pauses: pause.Pauses{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Mutes: pause.Mutes{Store: db, Now: clock.Now, Log: slog.New(slog.DiscardHandler)}, Metrics: prometheus.NewRegistry(), Now: clock.Now, Log: slog.New(slog.DiscardHandler),
 		})
 	}

@@ -34,27 +34,11 @@ type DecisionsPage struct {
 	Next      string          `json:"next"`
 }
 
-// DecisionsQuery selects decisions. What is zero stands for any.
-type DecisionsQuery struct {
-	Rule     string // that wants the decision, alone or with others
-	Verb     string
-	Result   string
-	Waiting  bool   // only decisions without a result
-	Project  string // a glob of paths, or an id
-	Pipeline int64
-	Job      int64
-	Ref      string
-	Text     string // in one of the texts that people know a decision by, in any letter case
-	Since    time.Time
-	Limit    int    // how many decisions, at least 1
-	Cursor   string // the next of the page before; "": the newest
-}
-
 // DecisionFinder finds decisions in the journal.
 type DecisionFinder interface {
 	// Find returns the entries of the newest decisions that a query selects, and the cursor
 	// of the next page, "" at the end.
-	Find(ctx context.Context, q DecisionsQuery) (entries []store.Entry, next string, err error)
+	Find(ctx context.Context, q event.DecisionQuery) (entries []store.Entry, next string, err error)
 }
 
 func (a *admin) decisions(c echo.Context) error {
@@ -114,7 +98,7 @@ func hide(d *event.Decision) {
 }
 
 // parseDecisionsQuery reads which decisions a request selects, or names by their ids.
-func parseDecisionsQuery(v url.Values, now time.Time) (q DecisionsQuery, ids []string, err error) {
+func parseDecisionsQuery(v url.Values, now time.Time) (q event.DecisionQuery, ids []string, err error) {
 	if v.Has("id") {
 		ids := v["id"]
 		if len(v) > 1 || len(ids) > maxIDs || slices.ContainsFunc(ids, func(id string) bool { return id == "" || len(id) > store.MaxID }) {
@@ -133,7 +117,7 @@ func parseDecisionsQuery(v url.Values, now time.Time) (q DecisionsQuery, ids []s
 	if waiting {
 		result = ""
 	}
-	q = DecisionsQuery{
+	q = event.DecisionQuery{
 		Rule:     v.Get("rule"),
 		Verb:     verb,
 		Result:   result,

@@ -119,13 +119,6 @@ func (r reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
 	return reportpage.Of(sums)
 }
 
-// decisions finds decisions in the journal.
-type decisions struct{ *index.Index }
-
-func (d decisions) Find(ctx context.Context, q admin.DecisionsQuery) ([]store.Entry, string, error) {
-	return d.Index.Find(ctx, index.Query(q))
-}
-
 func (nothing) Checkup(context.Context) (admin.Checkup, error) {
 	return admin.Checkup{
 		Running: &admin.Running{Began: time.Now(), By: "ada", Done: 2, Of: 5}, Last: &admin.Ended{Began: time.Now(), Ended: time.Now(), Error: "it was stopped"},
@@ -179,7 +172,7 @@ func newRigWith(tb testing.TB, db store.Store, cfg auth.Config) *rig {
 	}
 	r := &rig{TB: tb, store: db, index: found, changes: audit.Log{Store: db, Now: time.Now}, parts: map[string]func(context.Context) any{}}
 	r.handler = admin.New(admin.Config{
-		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: decisions{found}, Deliveries: nothing{}, Projects: nothing{}, CatchUpEvery: 5 * time.Minute, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
+		Addr: &net.TCPAddr{IP: net.ParseIP("0.0.0.0")}, Auth: authorizer, Store: db, Decisions: found, Deliveries: nothing{}, Projects: nothing{}, CatchUpEvery: 5 * time.Minute, CatchUps: nothing{}, Rules: ruleState{}, Changes: r.changes,
 		Pauses: pause.Pauses{Store: db, Now: time.Now, Log: log}, Mutes: pause.Mutes{Store: db, Now: time.Now, Log: log},
 		Steerer: &steer.Steerer{Store: db, Now: time.Now, Log: log}, Kinds: steer.Kinds, Describe: steer.Describe,
 		Doctor: nothing{}, Hooks: nothing{}, Unknown: nothing{}, Limits: nothing{}, Activity: nothing{}, Reports: reports{report.Reader{Journal: db, Deliveries: nothing{}, Now: time.Now, Prices: func() rules.Prices { return rules.Prices{} }, MaxEntries: report.DefaultMaxEntries, Kept: store.DefaultJournalTTL}},

@@ -252,7 +252,7 @@ func New(ctx context.Context, o Options, log *slog.Logger) (_ *App, err error) {
 	storeState := &writable{Ping: db.Ping, Now: time.Now}
 	adminAPI := admin.New(admin.Config{
 		Reports: answers.Reports{Reader: journal, Rules: a.rules.Rules}, Unknown: answers.Unknowns{Log: unclassified, Rules: a.rules.Rules}, Limits: answers.Limits{Runner: runner}, Activity: answers.Activity{Log: evaluations}, Pauses: pauses, Mutes: mutes, Projects: projects.Finder{GitLab: gl}, Stories: stories, Version: o.Version, DryRun: o.DryRun, Now: time.Now,
-		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: answers.Decisions{Index: decisions}, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log, Tracer: tracer,
+		Addr: a.adminListener.Addr(), Auth: authorizer, PublicMetrics: o.PublicMetrics, Pprof: o.Pprof, Store: db, Decisions: decisions, Backups: backups{a.store}, Deliveries: delivered, Rules: a.rules, Reload: reload, Metrics: registry, Log: log, Tracer: tracer,
 		Steerer: &steer.Steerer{Store: db, Maker: runner, Now: time.Now, Log: log}, Changes: changes, Kinds: steer.Kinds, Describe: steer.Describe, CatchUps: onDemand, CatchUpEvery: o.CatchUpEvery, Doctor: answers.Doctor{Watch: checkup}, Hooks: webhooksKept, Seeder: runner, Instance: gl.Instance(),
 		Page: page.New(time.Now, log), Assistants: newAssistants(o.Version, gl, a.rules.Rules, runner.Facts),
 		Parts: map[string]func(context.Context) any{

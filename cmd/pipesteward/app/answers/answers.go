@@ -12,7 +12,6 @@ import (
 
 	"github.com/pipesteward/pipesteward/actions"
 	"github.com/pipesteward/pipesteward/actions/evaluated"
-	"github.com/pipesteward/pipesteward/actions/index"
 	"github.com/pipesteward/pipesteward/actions/report"
 	reportpage "github.com/pipesteward/pipesteward/actions/report/page"
 	"github.com/pipesteward/pipesteward/actions/requests"
@@ -23,7 +22,6 @@ import (
 	"github.com/pipesteward/pipesteward/rules"
 	"github.com/pipesteward/pipesteward/rules/event"
 	"github.com/pipesteward/pipesteward/rules/spelling"
-	"github.com/pipesteward/pipesteward/store"
 )
 
 // Reports sums the journal for the admin API.
@@ -61,16 +59,6 @@ func (r Reports) Page(ctx context.Context, q admin.ReportQuery) (any, error) {
 		return nil, err
 	}
 	return reportpage.Of(sums)
-}
-
-// Decisions finds decisions for the admin API.
-type Decisions struct{ *index.Index }
-
-var _ admin.DecisionFinder = Decisions{}
-
-// Find implements admin.DecisionFinder.
-func (d Decisions) Find(ctx context.Context, q admin.DecisionsQuery) ([]store.Entry, string, error) {
-	return d.Index.Find(ctx, index.Query(q))
 }
 
 // Limits reads circuit breakers and budgets for the admin API.
